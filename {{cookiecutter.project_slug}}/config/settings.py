@@ -1,0 +1,104 @@
+"""Django settings: one file, driven by the environment (.env.example lists it)."""
+
+from pathlib import Path
+
+from environs import Env, EnvValidationError, validate
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+env.read_env(BASE_DIR / ".env", recurse=False)
+
+# Security. Everything that needs HTTPS is on unless DEBUG says that this is a desk.
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=1))
+ALLOWED_HOSTS = (
+    env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+    if DEBUG
+    else env.list("ALLOWED_HOSTS", validate=validate.Length(min=1))
+)
+SECURE_SSL_REDIRECT = not DEBUG
+SECURE_HSTS_SECONDS = 0 if DEBUG else 3600
+CSRF_COOKIE_SECURE = not DEBUG
+# Subdomains and the browsers' preload list are for the owner of the domain to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+INSTALLED_APPS = [
+    "database",
+    "notes",
+]
+MIDDLEWARE = [
+    # First: a probe knows neither the host name nor HTTPS.
+    "health.middleware.HealthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "database.middleware.DatabaseUnavailableMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+{{ cookiecutter.__gateway | upper }}_APPLICATION = "config.{{ cookiecutter.__gateway }}.application"
+
+# Connections: README.md, "Connections", says why these fit the {{ cookiecutter.worker_class }} worker class.
+{% if cookiecutter.worker_class == 'sync' %}
+DATABASE_SLOTS = 1  # the process
+{% else %}
+DATABASE_SLOTS = env.int("DATABASE_SLOTS", default={{ cookiecutter.__slots }}, validate=validate.Range(min=1))
+{% endif %}
+{% if cookiecutter.__lends %}
+DATABASE_SLOT_TIMEOUT = env.float(
+    "DATABASE_SLOT_TIMEOUT", default=5.0, validate=validate.Range(min=0.0, min_inclusive=False)
+)
+{% endif %}
+REPLICAS = env.int("REPLICAS", default=1, validate=validate.Range(min=1))
+
+_database = env.dj_db_url("DATABASE_URL")
+if _database.get("ENGINE") != "django.db.backends.postgresql" or not _database.get("NAME"):
+    raise EnvValidationError(
+        'Environment variable "DATABASE_URL" invalid: '
+        "write postgresql://user:password@host:port/name",
+        error_messages=[],
+    )
+_statement_timeout = env.int(
+    "DATABASE_STATEMENT_TIMEOUT", default=15, validate=validate.Range(min=0)
+)
+DATABASES = {
+    "default": {
+        **_database,
+        "ENGINE": "database.backend",
+        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60, validate=validate.Range(min=0)),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            # The backend appends the worker's pid: pg_stat_activity says who holds what.
+            "application_name": "{{ cookiecutter.project_slug }}",
+            # Seconds for one attempt to connect; libpq and psycopg take no less than 2.
+            "connect_timeout": 3,
+            # A peer that vanished is noticed after 30 + 3 x 10 seconds of silence,
+            # or 15 seconds after it stopped to acknowledge what was sent.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+            # The server ends what a client forgot: a statement before gunicorn's timeout
+            # (30 s), and an open transaction before it blocks others for long.
+            "options": f"-c statement_timeout={_statement_timeout}s"
+            " -c idle_in_transaction_session_timeout=30s",
+            **_database.get("OPTIONS", {}),
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# To the console, where the platform collects it. Django's own default mails the admins.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},
+}

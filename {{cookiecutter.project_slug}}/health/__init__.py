@@ -1,0 +1,1 @@
+"""Liveness and readiness, for the platform that runs this service."""

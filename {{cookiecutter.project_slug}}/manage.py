@@ -1,0 +1,21 @@
+"""Django's command line for this project."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+from environs import EnvError
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    # A migration or a shell may take its time; only served requests may not.
+    os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT", "0")
+    try:
+        execute_from_command_line(sys.argv)
+    except EnvError as error:
+        sys.exit(f"Wrong environment: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""What the example stores."""
+
+from django.db import models
+
+
+class Note(models.Model):
+    text = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def as_dict(self) -> dict[str, object]:
+        return {"id": self.pk, "text": self.text, "created_at": self.created_at}

@@ -1,0 +1,1 @@
+"""Views that only tests serve: slow ones and ill-behaved ones."""

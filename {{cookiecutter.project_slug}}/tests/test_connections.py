@@ -1,0 +1,186 @@
+"""What this service promises about its connections, counted in pg_stat_activity while it serves."""
+
+import os
+import signal
+import threading
+import time
+{% if cookiecutter.__lends %}
+from concurrent.futures import ThreadPoolExecutor
+{% endif %}
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from tests.server import (
+    Gunicorn,
+{% if cookiecutter.__lends %}
+    Response,
+{% endif %}
+    Watch,
+    backends,
+    load,
+    statuses,
+    terminate_backends,
+    wait_for,
+    watching,
+)
+
+pytestmark = pytest.mark.usefixtures("live_database")
+
+BOUND = 2 * settings.DATABASE_SLOTS  # the `server` fixture has two workers
+CLIENTS = 40
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["new-tcp", "keep-alive"])
+def crowd(server: Gunicorn, request: pytest.FixtureRequest) -> tuple[Watch, dict[int, int]]:
+    """400 requests from 40 clients, watched."""
+    with watching() as watch:
+        responses = load(
+            server, "/query", clients=CLIENTS, requests=10, keep_alive=bool(request.param)
+        )
+    return watch, statuses(responses)
+
+
+def test_connections_stay_bounded_at_every_sample(crowd: tuple[Watch, dict[int, int]]) -> None:
+    watch, answered = crowd
+    assert answered == {200: 10 * CLIENTS}
+    assert watch.samples > 5
+    assert 1 <= watch.peak <= BOUND
+
+
+def test_connections_are_reused(crowd: tuple[Watch, dict[int, int]]) -> None:
+    watch, answered = crowd
+    assert sum(answered.values()) == 10 * CLIENTS
+    assert len(watch.opened) <= BOUND
+
+
+def test_requests_overlap_as_the_worker_class_promises({{ 'server' if cookiecutter.worker_class == 'sync' else 'narrow' }}: Gunicorn) -> None:
+    with watching() as watch:
+        assert statuses(load({{ 'server' if cookiecutter.worker_class == 'sync' else 'narrow' }}, "/query?seconds=0.5", clients=2, requests=2)) == {200: 4}
+    assert watch.peak_active == 2
+
+
+def test_connections_ended_by_the_server_cost_no_request(server: Gunicorn) -> None:
+    load(server, "/query", clients=CLIENTS, requests=2)
+    for _ in range(3):
+        assert terminate_backends() > 0
+        assert statuses(load(server, "/query", clients=CLIENTS, requests=2)) == {200: 2 * CLIENTS}
+
+
+{% if cookiecutter.__lends %}
+def test_waiters_are_served_in_the_order_of_asking(narrow: Gunicorn) -> None:
+    order: list[int] = []
+
+    def ask(number: int) -> Response:
+        response = narrow.get("/query?seconds=0.1")
+        order.append(number)
+        return response
+
+    with ThreadPoolExecutor(12) as threads:
+        asked = []
+        for number in range(12):
+            asked.append(threads.submit(ask, number))
+            time.sleep(0.02)
+        assert {response.result().status for response in asked} == {200}
+    # Two slots: neighbours may swap, and nobody else.
+    assert all(abs(place - number) <= 1 for place, number in enumerate(order)), order
+
+
+def test_a_request_that_gets_no_slot_is_answered_503_at_the_deadline(narrow: Gunicorn) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(load, narrow, "/query?seconds=2.5", clients=2, requests=1)
+        wait_for(lambda: sum(backend.active for backend in backends()) == 2, "both slots lent")
+        late = load(narrow, "/query", clients=10, requests=1)
+        assert narrow.get("/livez").seconds < 0.5
+        assert statuses(slow.result()) == {200: 2}
+    assert statuses(late) == {503: 10}
+    assert all(1 <= response.seconds < 2 for response in late)
+    assert all(int(response.headers["retry-after"]) > 0 for response in late)
+    assert statuses(load(narrow, "/query", clients=10, requests=5)) == {200: 50}
+
+
+def test_a_request_without_the_database_takes_no_slot(narrow: Gunicorn) -> None:
+    terminate_backends()
+    assert statuses(load(narrow, "/livez", clients=10, requests=10)) == {200: 100}
+    assert backends() == []
+
+
+{% else %}
+def test_more_clients_than_slots_wait_and_are_served(narrow: Gunicorn) -> None:
+    responses = load(narrow, "/query?seconds=0.1", clients=12, requests=1)
+    assert statuses(responses) == {200: 12}
+    assert len(backends()) <= settings.DATABASE_SLOTS * 2
+
+
+{% endif %}
+def test_a_reload_under_load_fails_no_request_and_leaves_nothing(server: Gunicorn) -> None:
+    before = {backend.pid for backend in backends()}
+    answered: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answered.append(server.get("/query?seconds=0.01").status)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        server.reload()
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert set(answered) == {200}
+    wait_for(lambda: not before & {backend.pid for backend in backends()}, "the old connections")
+    assert {backend.worker for backend in backends()} <= server.workers()
+
+
+def test_a_killed_worker_leaves_no_connection(server: Gunicorn) -> None:
+    load(server, "/query", clients=CLIENTS, requests=2)
+    holders = {backend.worker for backend in backends()}
+    for pid in holders:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not holders & {b.worker for b in backends()}, "a killed worker's connections")
+    wait_for(lambda: len(server.workers()) == 2, "new workers")
+    server.wait_until_it_serves()
+    assert statuses(load(server, "/query", clients=CLIENTS, requests=1)) == {200: CLIENTS}
+
+
+def test_the_master_holds_no_connection(server: Gunicorn) -> None:
+    load(server, "/query", clients=CLIENTS, requests=1)
+    workers = {backend.worker for backend in backends()}
+    assert workers
+    assert workers <= server.workers()
+    assert server.process.pid not in workers
+
+
+@pytest.mark.parametrize(
+    "what", ["open-transaction", "broken-transaction", "autocommit-off", "exception-in-atomic"]
+)
+def test_what_a_request_leaves_open_is_never_seen_by_the_next(server: Gunicorn, what: str) -> None:
+    left = load(server, f"/leave/{what}", clients=4, requests=5)
+    assert statuses(left) == ({500: 20} if what.startswith("exception") else {200: 20})
+    after = load(server, "/query", clients=CLIENTS, requests=2)
+    assert statuses(after) == {200: 2 * CLIENTS}
+    assert {(r.json()["in_transaction"], r.json()["autocommit"]) for r in after} == {(False, True)}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state ^@ 'idle in transaction'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_the_time_zone_is_right_whatever_the_servers_own(server: Gunicorn) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER DATABASE {} SET timezone TO 'Asia/Tokyo'".format(quoted_database()))
+    try:
+        terminate_backends()
+        after = load(server, "/query", clients=4, requests=2)
+        assert {response.json()["timezone"] for response in after} == {"UTC"}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER DATABASE {} RESET timezone".format(quoted_database()))
+
+
+def quoted_database() -> str:
+    return connection.ops.quote_name(connection.settings_dict["NAME"])
