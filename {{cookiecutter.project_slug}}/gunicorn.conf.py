@@ -43,6 +43,10 @@ accesslog = "-"
 # gunicornc's socket wants a writable home directory, which a container seldom has.
 control_socket_disable = True
 
+# Whose X-Forwarded-Proto is believed: the proxy that ends TLS. If it is not named here, the
+# redirect to HTTPS goes in circles.
+forwarded_allow_ips = _env.str("FORWARDED_ALLOW_IPS", default="127.0.0.1,::1")
+
 # Recycling hides leaks, and there should be none. Asked for (GUNICORN_CMD_ARGS="--max-requests
 # 10000"), the jitter keeps workers from recycling all at once.
 max_requests = 0

@@ -1,4 +1,5 @@
-# Legacy: gunicorn 26 removed this worker. A green thread for each client. Those that touch the database borrow one of DATABASE_SLOTS
+# Legacy: gunicorn 26 removed this worker, and eventlet is being retired.
+# A green thread for each client. Those that touch the database borrow one of DATABASE_SLOTS
 # connections (database/slots.py); the others are not held up by them.
 worker_class = "eventlet"
 

@@ -71,7 +71,7 @@ DATABASES = {
         "OPTIONS": {
             # The backend appends the worker's pid: pg_stat_activity says who holds what.
             "application_name": "{{ cookiecutter.project_slug }}",
-            # Seconds for one attempt to connect; libpq and psycopg take no less than 2.
+            # Seconds for one attempt; libpq and psycopg take no less than 2.
             "connect_timeout": 3,
             # A peer that vanished is noticed after 30 + 3 x 10 seconds of silence,
             # or 15 seconds after it stopped to acknowledge what was sent.

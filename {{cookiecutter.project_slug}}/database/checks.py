@@ -4,6 +4,9 @@
 `manage.py check --database default` asks the server for its side of the budget.
 """
 
+{% if cookiecutter.__lends %}
+import ast
+{% endif %}
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +14,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 from django.db.utils import Error as DatabaseError
-{% if cookiecutter.__lends %}
-from django.utils.module_loading import import_string
-{% endif %}
 from gunicorn.app.base import Application
 from gunicorn.config import Config
 
-from database import WORKER_CLASS{{ ", slots" if cookiecutter.__lends }}
+from database import WORKER_CLASS
 from database.backend.base import ConnectionCareMixin
 from database.budget import Budget
 
 
-@register(Tags.database)
+@register()
 def check_persistence(**kwargs: Any) -> list[CheckMessage]:
     """E001: CONN_MAX_AGE keeps connections that nothing bounds. E002: so does it beside a pool."""
     found: list[CheckMessage] = []
@@ -53,24 +53,26 @@ def check_persistence(**kwargs: Any) -> list[CheckMessage]:
 
 {% if cookiecutter.__lends %}
 def _lends() -> bool:
-    import_string(settings.{{ cookiecutter.__gateway | upper }}_APPLICATION)
-    return slots.installed()
+    """Read, not imported: a command that checks must not begin to lend."""
+    source = (settings.BASE_DIR / "config" / "{{ cookiecutter.__gateway }}.py").read_text()
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return any(ast.unparse(call) == "slots.install" for call in calls)
 
 
 {% endif %}
-@register(Tags.database)
+@register()
 def check_engine(**kwargs: Any) -> list[CheckMessage]:
     """E003: the engine lacks the health check and the deadlines of database.backend."""
     return [
         Error(
-            f"{alias}: the engine {connections.settings[alias]['ENGINE']} checks no health without "
-            "a round trip, and its connects may hang.",
+            f"{connection.alias}: the engine {connection.settings_dict['ENGINE']} checks no health "
+            "without a round trip, and its connects may hang.",
             hint="Set ENGINE to database.backend, or put ConnectionCareMixin before the "
             "DatabaseWrapper of your own engine.",
             id="database.E003",
         )
-        for alias in connections
-        if not isinstance(connections[alias], ConnectionCareMixin)
+        for connection in connections.all()
+        if not isinstance(connection, ConnectionCareMixin)
     ]
 
 

@@ -51,8 +51,8 @@ def problems(cfg: "Config"{% if cookiecutter.worker_class == 'gthread' %}, slots
 {% if cookiecutter.worker_class == 'gthread' %}
     if cfg.threads != slots:
         found.append(
-            f"{cfg.threads} threads would open as many connections, and DATABASE_SLOTS says {slots}. "
-            "Remove --threads; DATABASE_SLOTS sets them."
+            f"{cfg.threads} threads would open as many connections, and DATABASE_SLOTS says "
+            f"{slots}. Remove --threads: DATABASE_SLOTS sets them."
         )
 {% endif %}
     return found + [problem for address in cfg.address for problem in _taken(address)]

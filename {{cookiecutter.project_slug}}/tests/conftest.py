@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.server import Gunicorn, backends, serving, wait_for
+from tests.server import Gunicorn, serving, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def server(live_database: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     log = tmp_path_factory.mktemp("server") / "log"
     with serving(log, WEB_CONCURRENCY="2") as server:
         yield server
-    wait_for(lambda: not backends(), "all connections to end with gunicorn")
+    wait_for(lambda: not server.backends(), "all connections to end with gunicorn")
 
 
 @pytest.fixture(scope="session")

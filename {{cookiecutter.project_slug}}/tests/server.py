@@ -22,8 +22,13 @@ from django.conf import settings
 from django.db import connection
 
 ROOT = Path(settings.BASE_DIR)
+APPLICATION_NAME = settings.DATABASES["default"]["OPTIONS"]["application_name"]
 DEADLINE = 20.0  # seconds for whatever should take less than one
-PRODUCTION = {"SECRET_KEY": "k3y-" * 16, "ALLOWED_HOSTS": "127.0.0.1", "DEBUG": "false"}
+PRODUCTION = {
+    "SECRET_KEY": "correct-horse-battery-staple-" * 2,
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "DEBUG": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -60,21 +65,22 @@ class Client:
 class Gunicorn:
     """gunicorn with the project's own gunicorn.conf.py, on a free port."""
 
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, log: Path, *arguments: str, **environment: str | None) -> None:
         self.port = free_port()
         self.log = log
         self._output: IO[bytes] = log.open("wb")
+        wanted = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": shared_database_url(),
+            "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
+            "PORT": str(self.port),
+            **PRODUCTION,
+            **environment,
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *arguments],
             cwd=ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                "DATABASE_URL": test_database_url(),
-                "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
-                "PORT": str(self.port),
-                **PRODUCTION,
-                **environment,
-            },
+            env={name: value for name, value in wanted.items() if value is not None},
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -95,6 +101,25 @@ class Gunicorn:
             return client.get(path)
         finally:
             client.close()
+
+    def backends(self) -> list["Backend"]:
+        """The connections that this server's processes have open."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid, backend_start::text, application_name,"
+                " coalesce(state = 'active', false)"
+                " FROM pg_stat_activity WHERE application_name ^@ %s",
+                [f"{APPLICATION_NAME}-{self.port}-"],
+            )
+            return [Backend(*row) for row in cursor.fetchall()]
+
+    def terminate_backends(self) -> int:
+        """End all of them, as an administrator or a failover does. How many there were."""
+        pids = [backend.pid for backend in self.backends()]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [pids])
+        wait_for(lambda: not {b.pid for b in self.backends()} & set(pids), "the backends to end")
+        return len(pids)
 
     def workers(self) -> set[int]:
         """The pids of the worker processes."""
@@ -119,7 +144,7 @@ class Gunicorn:
 
 
 @contextmanager
-def serving(log: Path, *arguments: str, **environment: str) -> Iterator[Gunicorn]:
+def serving(log: Path, *arguments: str, **environment: str | None) -> Iterator[Gunicorn]:
     """A gunicorn that serves, stopped in the end."""
     server = Gunicorn(log, *arguments, **environment)
     try:
@@ -166,18 +191,6 @@ class Backend:
         return int(self.application_name.rpartition("-")[2])
 
 
-def backends() -> list[Backend]:
-    """The connections that gunicorn's processes have open to this database."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pid, backend_start::text, application_name, state = 'active'"
-            " FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name ^@ %s AND application_name <> current_setting('application_name')",
-            [settings.DATABASES["default"]["OPTIONS"]["application_name"]],
-        )
-        return [Backend(*row) for row in cursor.fetchall()]
-
-
 @dataclass
 class Watch:
     """What was seen in pg_stat_activity, every 20 ms."""
@@ -195,7 +208,7 @@ class Watch:
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching(server: Gunicorn) -> Iterator[Watch]:
     """Sample pg_stat_activity on a thread while the context lasts."""
     watch = Watch()
     stop = threading.Event()
@@ -203,7 +216,7 @@ def watching() -> Iterator[Watch]:
     def sample() -> None:
         try:
             while not stop.is_set():
-                watch.note(backends())
+                watch.note(server.backends())
                 stop.wait(0.02)
         finally:
             connection.close()
@@ -215,15 +228,6 @@ def watching() -> Iterator[Watch]:
         finally:
             stop.set()
             sampling.result(DEADLINE)
-
-
-def terminate_backends() -> int:
-    """End every connection of gunicorn's, as an administrator or a failover does."""
-    pids = [backend.pid for backend in backends()]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [pids])
-    wait_for(lambda: not {b.pid for b in backends()} & set(pids), "the backends to end")
-    return len(pids)
 
 
 def wait_for(condition: Any, what: str, seconds: float = DEADLINE) -> None:
@@ -240,11 +244,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_database_url() -> str:
+def shared_database_url() -> str:
     """DATABASE_URL of the database that pytest-django has made."""
     database = connection.settings_dict
-    user, password = quote(database["USER"]), quote(database["PASSWORD"])
-    return f"postgresql://{user}:{password}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
-
-
-test_database_url.__test__ = False  # type: ignore[attr-defined]
+    login = f"{quote(database['USER'])}:{quote(database['PASSWORD'])}"
+    return f"postgresql://{login}@{database['HOST']}:{database['PORT']}/{database['NAME']}"

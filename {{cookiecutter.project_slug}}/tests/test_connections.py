@@ -3,9 +3,12 @@
 import os
 import signal
 import threading
-import time
 {% if cookiecutter.__lends %}
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+{% else %}
+from collections.abc import Callable
 {% endif %}
 
 import pytest
@@ -18,10 +21,8 @@ from tests.server import (
     Response,
 {% endif %}
     Watch,
-    backends,
     load,
     statuses,
-    terminate_backends,
     wait_for,
     watching,
 )
@@ -35,15 +36,21 @@ CLIENTS = 40
 @pytest.fixture(scope="module", params=[False, True], ids=["new-tcp", "keep-alive"])
 def crowd(server: Gunicorn, request: pytest.FixtureRequest) -> tuple[Watch, dict[int, int]]:
     """400 requests from 40 clients, watched."""
-    with watching() as watch:
+    with watching(server) as watch:
         responses = load(
             server, "/query", clients=CLIENTS, requests=10, keep_alive=bool(request.param)
         )
     return watch, statuses(responses)
 
 
-def test_connections_stay_bounded_at_every_sample(crowd: tuple[Watch, dict[int, int]]) -> None:
+def test_connections_stay_bounded_at_every_sample(
+    crowd: tuple[Watch, dict[int, int]], record_property: Callable[[str, object], None]
+) -> None:
     watch, answered = crowd
+    record_property("requests", sum(answered.values()))
+    record_property("bound", BOUND)
+    record_property("peak", watch.peak)
+    record_property("opened", len(watch.opened))
     assert answered == {200: 10 * CLIENTS}
     assert watch.samples > 5
     assert 1 <= watch.peak <= BOUND
@@ -55,16 +62,19 @@ def test_connections_are_reused(crowd: tuple[Watch, dict[int, int]]) -> None:
     assert len(watch.opened) <= BOUND
 
 
-def test_requests_overlap_as_the_worker_class_promises({{ 'server' if cookiecutter.worker_class == 'sync' else 'narrow' }}: Gunicorn) -> None:
-    with watching() as watch:
-        assert statuses(load({{ 'server' if cookiecutter.worker_class == 'sync' else 'narrow' }}, "/query?seconds=0.5", clients=2, requests=2)) == {200: 4}
+def test_requests_overlap_as_the_worker_class_promises(
+    {{ cookiecutter.__two_slots }}: Gunicorn,
+) -> None:
+    with watching({{ cookiecutter.__two_slots }}) as watch:
+        responses = load({{ cookiecutter.__two_slots }}, "/query?seconds=0.5", clients=2, requests=2)
+    assert statuses(responses) == {200: 4}
     assert watch.peak_active == 2
 
 
 def test_connections_ended_by_the_server_cost_no_request(server: Gunicorn) -> None:
     load(server, "/query", clients=CLIENTS, requests=2)
     for _ in range(3):
-        assert terminate_backends() > 0
+        assert server.terminate_backends() > 0
         assert statuses(load(server, "/query", clients=CLIENTS, requests=2)) == {200: 2 * CLIENTS}
 
 
@@ -90,7 +100,7 @@ def test_waiters_are_served_in_the_order_of_asking(narrow: Gunicorn) -> None:
 def test_a_request_that_gets_no_slot_is_answered_503_at_the_deadline(narrow: Gunicorn) -> None:
     with ThreadPoolExecutor(1) as thread:
         slow = thread.submit(load, narrow, "/query?seconds=2.5", clients=2, requests=1)
-        wait_for(lambda: sum(backend.active for backend in backends()) == 2, "both slots lent")
+        wait_for(lambda: sum(b.active for b in narrow.backends()) == 2, "both slots to be lent")
         late = load(narrow, "/query", clients=10, requests=1)
         assert narrow.get("/livez").seconds < 0.5
         assert statuses(slow.result()) == {200: 2}
@@ -101,21 +111,21 @@ def test_a_request_that_gets_no_slot_is_answered_503_at_the_deadline(narrow: Gun
 
 
 def test_a_request_without_the_database_takes_no_slot(narrow: Gunicorn) -> None:
-    terminate_backends()
+    narrow.terminate_backends()
     assert statuses(load(narrow, "/livez", clients=10, requests=10)) == {200: 100}
-    assert backends() == []
+    assert narrow.backends() == []
 
 
 {% else %}
 def test_more_clients_than_slots_wait_and_are_served(narrow: Gunicorn) -> None:
     responses = load(narrow, "/query?seconds=0.1", clients=12, requests=1)
     assert statuses(responses) == {200: 12}
-    assert len(backends()) <= settings.DATABASE_SLOTS * 2
+    assert len(narrow.backends()) <= 2
 
 
 {% endif %}
 def test_a_reload_under_load_fails_no_request_and_leaves_nothing(server: Gunicorn) -> None:
-    before = {backend.pid for backend in backends()}
+    before = {backend.pid for backend in server.backends()}
     answered: list[int] = []
     stop = threading.Event()
 
@@ -133,16 +143,16 @@ def test_a_reload_under_load_fails_no_request_and_leaves_nothing(server: Gunicor
         for client in clients:
             client.join()
     assert set(answered) == {200}
-    wait_for(lambda: not before & {backend.pid for backend in backends()}, "the old connections")
-    assert {backend.worker for backend in backends()} <= server.workers()
+    wait_for(lambda: not before & {b.pid for b in server.backends()}, "old connections to end")
+    assert {backend.worker for backend in server.backends()} <= server.workers()
 
 
 def test_a_killed_worker_leaves_no_connection(server: Gunicorn) -> None:
     load(server, "/query", clients=CLIENTS, requests=2)
-    holders = {backend.worker for backend in backends()}
+    holders = {backend.worker for backend in server.backends()}
     for pid in holders:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not holders & {b.worker for b in backends()}, "a killed worker's connections")
+    wait_for(lambda: not holders & {b.worker for b in server.backends()}, "their connections")
     wait_for(lambda: len(server.workers()) == 2, "new workers")
     server.wait_until_it_serves()
     assert statuses(load(server, "/query", clients=CLIENTS, requests=1)) == {200: CLIENTS}
@@ -150,7 +160,7 @@ def test_a_killed_worker_leaves_no_connection(server: Gunicorn) -> None:
 
 def test_the_master_holds_no_connection(server: Gunicorn) -> None:
     load(server, "/query", clients=CLIENTS, requests=1)
-    workers = {backend.worker for backend in backends()}
+    workers = {backend.worker for backend in server.backends()}
     assert workers
     assert workers <= server.workers()
     assert server.process.pid not in workers
@@ -171,16 +181,13 @@ def test_what_a_request_leaves_open_is_never_seen_by_the_next(server: Gunicorn, 
 
 
 def test_the_time_zone_is_right_whatever_the_servers_own(server: Gunicorn) -> None:
+    database = connection.ops.quote_name(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:
-        cursor.execute("ALTER DATABASE {} SET timezone TO 'Asia/Tokyo'".format(quoted_database()))
+        cursor.execute(f"ALTER DATABASE {database} SET timezone TO 'Asia/Tokyo'")
     try:
-        terminate_backends()
+        server.terminate_backends()
         after = load(server, "/query", clients=4, requests=2)
         assert {response.json()["timezone"] for response in after} == {"UTC"}
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER DATABASE {} RESET timezone".format(quoted_database()))
-
-
-def quoted_database() -> str:
-    return connection.ops.quote_name(connection.settings_dict["NAME"])
+            cursor.execute(f"ALTER DATABASE {database} RESET timezone")

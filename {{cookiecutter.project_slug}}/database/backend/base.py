@@ -2,7 +2,11 @@
 
 import os
 import random
+{% if cookiecutter.__green %}
 from select import POLLIN
+{% else %}
+from select import POLLIN, poll
+{% endif %}
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +17,14 @@ from database.exceptions import DatabaseUnavailable
 from database.green import Timeout, poll
 {% elif cookiecutter.__green %}
 from database.green import poll
-{% else %}
-from select import poll
 {% endif %}
 
 # Seconds without a request after which silence on the socket is no proof of life any more:
 # less than any load balancer or NAT gateway takes to drop an idle connection.
 TRUSTED_SILENCE = 30.0
+
+# Seconds for one attempt to connect; libpq and psycopg take no less than 2.
+CONNECT_TIMEOUT = 3
 
 # Seconds from the first refused connect during which others are worth a wait: PostgreSQL
 # restarts in less. A longer outage is answered at once, so that it ties up no worker.
@@ -52,9 +57,10 @@ class ConnectionCareMixin(_Base):
     health_check_done: bool
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Django's parameters; application_name gets the pid of the process that connects."""
+        """Django's, with a connect_timeout, and in application_name the pid of who connects."""
         params = super().get_connection_params()
         params["application_name"] = f"{params.get('application_name', 'django')}-{os.getpid()}"
+        params.setdefault("connect_timeout", CONNECT_TIMEOUT)
         return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

@@ -1,0 +1,13 @@
+"""Says what to type next."""
+
+PROJECT_SLUG = "{{ cookiecutter.project_slug }}"
+WORKER_CLASS = "{{ cookiecutter.worker_class }}"
+
+NEXT = f"""
+{PROJECT_SLUG} is wired for gunicorn's {WORKER_CLASS} worker class. Next:
+
+  cd {PROJECT_SLUG} && uv sync
+  uv run devdb.py run gunicorn
+"""
+
+print(NEXT)
