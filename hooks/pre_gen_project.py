@@ -6,8 +6,9 @@ import re
 import sys
 from collections.abc import Iterator
 
-PROJECT_NAME = json.loads(r"""{{ cookiecutter.project_name | tojson }}""")
-PROJECT_SLUG = json.loads(r"""{{ cookiecutter.project_slug | tojson }}""")
+# JSON has double quotes, and its single ones are escaped.
+PROJECT_NAME = json.loads(r'{{ cookiecutter.project_name | tojson }}')  # fmt: skip
+PROJECT_SLUG = json.loads(r'{{ cookiecutter.project_slug | tojson }}')  # fmt: skip
 WORKER_CLASS = "{{ cookiecutter.worker_class }}"
 DATABASE_DRIVER = "{{ cookiecutter.database_driver }}"
 

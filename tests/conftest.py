@@ -12,6 +12,13 @@ from tests.combinations import ROOT, Combination
 Bake = Callable[[Combination], Path]
 
 
+def generate(output: Path, **answers: str) -> Path:
+    """The directory of a project, generated as by a person who gives these answers."""
+    return Path(
+        cookiecutter(str(ROOT), no_input=True, output_dir=str(output), extra_context=answers)
+    )
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast",
@@ -22,22 +29,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """Generates the project of a combination, once for this run."""
+    """The project of a combination, generated once for all tests that only read it."""
     baked: dict[Combination, Path] = {}
 
-    def generate(combination: Combination) -> Path:
+    def once(combination: Combination) -> Path:
         if combination not in baked:
-            baked[combination] = Path(
-                cookiecutter(
-                    str(ROOT),
-                    no_input=True,
-                    output_dir=str(tmp_path_factory.mktemp(str(combination))),
-                    extra_context=combination.answers,
-                )
-            )
+            output = tmp_path_factory.mktemp(str(combination))
+            baked[combination] = generate(output, **combination.answers)
         return baked[combination]
 
-    return generate
+    return once
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

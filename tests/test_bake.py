@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cookiecutter.main import cookiecutter
 
 from tests.combinations import DEFAULT, ROOT, SUPPORTED, Combination
-from tests.conftest import Bake
+from tests.conftest import Bake, generate
 
 # Words that only one worker class has a use for.
 WORDS = {
@@ -54,9 +53,8 @@ def test_the_tree_holds_what_its_options_need(combination: Combination, bake: Ba
 def test_nothing_of_the_template_is_left(combination: Combination, bake: Bake) -> None:
     for path, text in files(bake(combination)).items():
         assert "cookiecutter" not in text, path
-        assert not re.search(r"\{%|%\}|\{#", text), path
-        if not path.startswith(".github/"):
-            assert not re.search(r"\{\{|\}\}(?!\")", text.replace("}}}", "")), path
+        # GitHub's own expressions have a dollar before.
+        assert not re.search(r"\{%|%\}|\{#|(?<!\$)\{\{ ", text), path
 
 
 @every_combination
@@ -109,14 +107,7 @@ def test_its_metadata_is_valid(combination: Combination, bake: Bake) -> None:
 )
 def test_an_awkward_name_bakes_clean(name: str, tmp_path: Path) -> None:
     slug = {} if re.match(r"[a-zà-ž]", name, re.IGNORECASE) else {"project_slug": "service"}
-    project = Path(
-        cookiecutter(
-            str(ROOT),
-            no_input=True,
-            output_dir=str(tmp_path),
-            extra_context={"project_name": name, **slug},
-        )
-    )
+    project = generate(tmp_path, project_name=name, **slug)
     metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     assert metadata["description"] == name
     assert (project / "README.md").read_text().startswith(f"# {name}\n")
@@ -126,18 +117,14 @@ def test_an_awkward_name_bakes_clean(name: str, tmp_path: Path) -> None:
 
 
 def test_the_longest_slug_bakes_clean(tmp_path: Path) -> None:
-    answers = {"project_slug": "a" * 40, "worker_class": "gevent"}
-    project = Path(
-        cookiecutter(str(ROOT), no_input=True, output_dir=str(tmp_path), extra_context=answers)
-    )
+    project = generate(tmp_path, project_slug="a" * 40, worker_class="gevent")
     for command in (["format", "--check", "--diff"], ["check"]):
         done = ruff(*command, project=project)
         assert done.returncode == 0, done.stdout
 
 
 def test_generating_twice_gives_the_same(bake: Bake, tmp_path: Path) -> None:
-    again = cookiecutter(str(ROOT), no_input=True, output_dir=str(tmp_path))
-    assert files(Path(again)) == files(bake(DEFAULT))
+    assert files(generate(tmp_path)) == files(bake(DEFAULT))
 
 
 @every_combination
@@ -160,10 +147,13 @@ def test_the_compose_file_is_valid(bake: Bake) -> None:
     assert_passes("docker-compose", "--file", project / "compose.yaml", "config", "--quiet")
 
 
-def test_the_workflow_is_valid_and_safe(bake: Bake) -> None:
+def test_the_workflow_is_valid_and_safe(bake: Bake, tmp_path: Path) -> None:
+    # Tags, which are ranges: a commit pinned here would be out of date when it is generated.
+    policy = tmp_path / "zizmor.yml"
+    policy.write_text('rules: {unpinned-uses: {config: {policies: {"actions/*": ref-pin}}}}')
     workflow = bake(DEFAULT) / ".github" / "workflows" / "ci.yml"
     assert_passes("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
-    assert_passes("zizmor", "--offline", "--no-progress", workflow)
+    assert_passes("zizmor", "--offline", "--no-progress", "--config", policy, workflow)
     steps = yaml.safe_load(workflow.read_text())["jobs"]["test"]["steps"]
     commands = " ".join(step.get("run", "") for step in steps)
     for needed in ("ruff", "mypy", "pytest", "check --deploy", "--check-config", "makemigrations"):
@@ -186,7 +176,7 @@ def test_each_choice_has_a_label() -> None:
 
 def ruff(*arguments: str, project: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ruff", *arguments, "."],
+        [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],
         cwd=project,
         capture_output=True,
         text=True,

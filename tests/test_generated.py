@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.combinations import DEFAULT, PYTHON, ROOT, SUPPORTED, Combination
-from tests.conftest import Bake
+from tests.conftest import generate
 
 SUITE = 300  # seconds for a project's suite; it takes less than 60
 
@@ -45,15 +45,15 @@ def interpreter(version: str) -> str:
 class Project:
     """A generated project in its own environment."""
 
-    def __init__(self, directory: Path, combination: Combination) -> None:
-        self.directory = directory
+    def __init__(self, output: Path, combination: Combination) -> None:
+        self.directory = generate(output, **combination.answers)
         inherited = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "UV_CACHE_DIR", "PYENV_ROOT")
         self.environment = {name: os.environ[name] for name in inherited if name in os.environ}
         self.environment |= {
             "UV_PYTHON": interpreter(PYTHON[combination.django_version]),
             "UV_PYTHON_DOWNLOADS": "never",
             # Django's types are the same for all projects of one test process.
-            "MYPY_CACHE_DIR": str(directory.parent.parent / f"mypy-{combination.django_version}"),
+            "MYPY_CACHE_DIR": str(output.parent / f"mypy-{combination.django_version}"),
         }
         self.run("uv", "sync", "--quiet")
 
@@ -78,13 +78,13 @@ class Project:
 @pytest.mark.parametrize("combination", SUPPORTED, ids=str)
 def test_a_generated_project_passes_its_own_suite(
     combination: Combination,
-    bake: Bake,
+    tmp_path: Path,
     record_property: Callable[[str, object], None],
     request: pytest.FixtureRequest,
 ) -> None:
     if request.config.getoption("--fast") and not is_in_fast_selection(combination):
         pytest.skip("not in the --fast selection")
-    project = Project(bake(combination), combination)
+    project = Project(tmp_path, combination)
     project.run("uv", "run", "mypy")
     project.run("uv", "run", "pytest", "--junitxml=result.xml")
     record_property("measured", measured(project.directory / "result.xml", str(combination)))
@@ -108,11 +108,13 @@ def measured(result: Path, name: str) -> list[tuple[str, ...]]:
     return rows
 
 
+# The tests that use it run in one process: xdist's groups.
 @pytest.fixture(scope="module")
-def default(bake: Bake) -> Project:
-    return Project(bake(DEFAULT), DEFAULT)
+def default(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("default"), DEFAULT)
 
 
+@pytest.mark.xdist_group("default")
 def test_the_suite_passes_on_the_postgresql_from_pypi(default: Project) -> None:
     where = "import devdb; print(devdb.wheel_binaries())"
     binaries = default.run("uv", "run", "python", "-c", where).stdout.strip()
@@ -120,11 +122,13 @@ def test_the_suite_passes_on_the_postgresql_from_pypi(default: Project) -> None:
     default.run("uv", "run", "pytest", DEVDB_BINARIES=binaries)
 
 
+@pytest.mark.xdist_group("default")
 def test_the_suite_passes_on_a_server_that_is_given(default: Project) -> None:
     begin = default.start("uv", "run", "devdb.py", "run", "uv", "run", "pytest")
     assert begin.wait(SUITE) == 0
 
 
+@pytest.mark.xdist_group("default")
 def test_the_database_of_tests_needs_no_root(default: Project) -> None:
     if os.geteuid() != 0:
         pytest.skip("this is an ordinary user already: the other tests show it")

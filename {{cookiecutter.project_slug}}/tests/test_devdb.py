@@ -41,10 +41,10 @@ def test_the_role_is_no_superuser_and_may_create_databases(cluster: devdb.Cluste
     ask(cluster.url, "CREATE DATABASE another", "DROP DATABASE another")
 
 
-def test_only_the_password_lets_in(
+def test_only_its_password_opens_it(
     cluster: devdb.Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("database.backend.base.RESTART_TAKES", 0)
+    monkeypatch.setattr("database.backend.base.RESTART_TAKES", 0.0)
     with pytest.raises(OperationalError, match="password authentication failed"):
         ask(cluster.url, "SELECT 1", PASSWORD="wrong")  # noqa: S106
     assert ask(cluster.url, "SHOW password_encryption") == "scram-sha-256"
