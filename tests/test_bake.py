@@ -100,7 +100,6 @@ def test_its_metadata_is_valid(combination: Combination, bake: Bake) -> None:
         "Çà et là, déjà vu",
         "back\\slash \\n",
         "a" * 300,
-        "{{ braces }} {% block %}",
         "東京 🎸",
         "100 % sure # $HOME `id`",
     ],

@@ -9,7 +9,9 @@ dependencies. Its data is kept in .devdb/; delete that directory to begin anew.
 """
 
 import argparse
+import atexit
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -28,7 +30,8 @@ from urllib.parse import quote
 from environs import Env
 
 ROOT = Path(__file__).resolve().parent
-NAME = "{{ cookiecutter.project_slug }}"  # of the role, which is no superuser, and of its database
+# Of the role, which is no superuser, and of its database.
+NAME = "{{ cookiecutter.project_slug }}"
 OLDEST = 15  # what Django 6.1 supports
 DEADLINE = 30  # seconds for the server to start or to stop
 
@@ -257,6 +260,7 @@ def _group(account: str) -> int:
     return pwd.getpwnam(account).pw_gid
 
 
+@functools.cache
 def _reachable(binaries: Path) -> Path:
     """`binaries`, or a copy in /tmp where the user that PostgreSQL runs as cannot reach them."""
     account = _account()
@@ -274,9 +278,8 @@ def _reachable(binaries: Path) -> Path:
         )
     except (PermissionError, subprocess.CalledProcessError):
         package = binaries.parent.parent
-        copy = Path(tempfile.gettempdir()) / f"devdb-{NAME}-{_version(binaries)}-{os.getpid()}"
-        copy.mkdir(mode=0o755)
-        _temporary.append(copy)
+        copy = _temporary_directory()
+        copy.chmod(0o755)
         shutil.copytree(binaries.parent, copy / package.name / binaries.parent.name, symlinks=True)
         libraries = package.with_name(package.name + ".libs")
         if libraries.exists():
@@ -285,7 +288,11 @@ def _reachable(binaries: Path) -> Path:
     return binaries
 
 
-_temporary: list[Path] = []
+def _temporary_directory() -> Path:
+    """Removed when this process ends."""
+    directory = tempfile.mkdtemp(prefix=f"devdb-{NAME}-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -301,17 +308,13 @@ def database(*, throw_away: bool) -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    directory = Path(tempfile.mkdtemp(prefix=f"devdb-{NAME}-")) if throw_away else ROOT / ".devdb"
-    if throw_away:
-        _temporary.append(directory)
+    directory = _temporary_directory() if throw_away else ROOT / ".devdb"
     cluster = Cluster(directory, throw_away=throw_away)
     try:
         cluster.start()
         yield cluster.url
     finally:
         cluster.stop()
-        while _temporary:
-            shutil.rmtree(_temporary.pop(), ignore_errors=True)
 
 
 def development(database_url: str) -> None:

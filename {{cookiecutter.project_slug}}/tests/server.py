@@ -181,7 +181,7 @@ class Backend:
     """One connection, as pg_stat_activity shows it."""
 
     pid: int
-    started: str
+    started: str | None
     application_name: str
     active: bool
 
@@ -198,13 +198,14 @@ class Watch:
     peak: int = 0
     peak_active: int = 0
     samples: int = 0
-    opened: set[tuple[int, str]] = field(default_factory=set)
+    opened: set[tuple[int, str | None]] = field(default_factory=set)
 
     def note(self, seen: list[Backend]) -> None:
         self.samples += 1
         self.peak = max(self.peak, len(seen))
         self.peak_active = max(self.peak_active, sum(backend.active for backend in seen))
-        self.opened |= {(backend.pid, backend.started) for backend in seen}
+        # While a backend starts, its row is not complete.
+        self.opened |= {(backend.pid, backend.started) for backend in seen if backend.started}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 import devdb
 from tests.server import ROOT
 
-Settings = dict[str, Any]
+pytestmark = pytest.mark.usefixtures("live_database")
 
 
 @pytest.fixture(scope="module")

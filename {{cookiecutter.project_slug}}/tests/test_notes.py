@@ -30,5 +30,6 @@ def test_a_note_that_does_not_exist_is_not_found(client: Client, pk: int) -> Non
     assert client.get(f"/notes/{pk}/").status_code == 404
 
 
+@pytest.mark.usefixtures("live_database")
 def test_notes_are_served_to_a_crowd(server: Gunicorn) -> None:
     assert statuses(load(server, "/notes/", clients=20, requests=5)) == {200: 100}
