@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,9 +39,9 @@ def narrow(
 
 
 @contextmanager
-def _kept(blocker: Any, *arguments: Any, **environment: str) -> Iterator[Gunicorn]:
+def _kept(blocker: Any, log: Path, **environment: str) -> Iterator[Gunicorn]:
     """A server for the whole session. Its tests reach the database, the others still do not."""
-    manager = serving(*arguments, **environment)
+    manager = serving(log, **environment)
     with blocker.unblock():
         server = manager.__enter__()
     yield server
