@@ -59,7 +59,7 @@ if _database.get("ENGINE") != "django.db.backends.postgresql" or not _database.g
         "write postgresql://user:password@host:port/name",
         error_messages=[],
     )
-_statement_timeout = env.int(
+DATABASE_STATEMENT_TIMEOUT = env.int(
     "DATABASE_STATEMENT_TIMEOUT", default=15, validate=validate.Range(min=0)
 )
 DATABASES = {
@@ -81,8 +81,10 @@ DATABASES = {
             "tcp_user_timeout": 15_000,
             # The server ends what a client forgot: a statement before gunicorn's timeout
             # (30 s), and an open transaction before it blocks others for long.
-            "options": f"-c statement_timeout={_statement_timeout}s"
-            " -c idle_in_transaction_session_timeout=30s",
+            "options": f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
+            " -c idle_in_transaction_session_timeout=30s"
+            # A worker that was killed does not leave its statement running.
+            " -c client_connection_check_interval=2s",
             **_database.get("OPTIONS", {}),
         },
     }

@@ -121,6 +121,18 @@ class Gunicorn:
         wait_for(lambda: not {b.pid for b in self.backends()} & set(pids), "the backends to end")
         return len(pids)
 
+    def wait_until_it_rests(self) -> None:
+        """Until what clients left behind has ended: no query for a while."""
+        busy_at = time.monotonic()
+
+        def rests() -> bool:
+            nonlocal busy_at
+            if any(backend.active for backend in self.backends()):
+                busy_at = time.monotonic()
+            return time.monotonic() - busy_at > 0.5
+
+        wait_for(rests, "abandoned queries to end")
+
     def workers(self) -> set[int]:
         """The pids of the worker processes."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -170,6 +182,43 @@ def load(
 
     with ThreadPoolExecutor(clients) as threads:
         return [response for each in threads.map(one, range(clients)) for response in each]
+
+
+@contextmanager
+def asking(server: Gunicorn, path: str, *, clients: int) -> Iterator[Counter[int | str]]:
+    """Clients that ask for `path` while the context lasts; how often each answer or error came."""
+    answered: Counter[int | str] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answered[server.get(path).status] += 1
+            except OSError as error:
+                answered[repr(error)] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+
+
+def hang_up(server: Gunicorn, path: str, *, after: float, times: int) -> None:
+    """Ask for `path`, and leave after so many seconds without reading. 10 clients at a time."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n"
+
+    def one(_: int) -> None:
+        with socket.create_connection(("127.0.0.1", server.port), DEADLINE) as client:
+            client.sendall(request.encode())
+            time.sleep(after)
+
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(one, range(times)))
 
 
 def statuses(responses: list[Response]) -> dict[int, int]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 {% if cookiecutter.__lends %}
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from tests.server import (
     Response,
 {% endif %}
     Watch,
+    asking,
+    hang_up,
     load,
     statuses,
     wait_for,
@@ -126,22 +127,8 @@ def test_more_clients_than_slots_wait_and_are_served(narrow: Gunicorn) -> None:
 {% endif %}
 def test_a_reload_under_load_fails_no_request_and_leaves_nothing(server: Gunicorn) -> None:
     before = {backend.pid for backend in server.backends()}
-    answered: list[int] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            answered.append(server.get("/query?seconds=0.01").status)
-
-    clients = [threading.Thread(target=ask) for _ in range(4)]
-    for client in clients:
-        client.start()
-    try:
+    with asking(server, "/query?seconds=0.01", clients=4) as answered:
         server.reload()
-    finally:
-        stop.set()
-        for client in clients:
-            client.join()
     assert set(answered) == {200}
     wait_for(lambda: not before & {b.pid for b in server.backends()}, "old connections to end")
     assert {backend.worker for backend in server.backends()} <= server.workers()
@@ -167,17 +154,60 @@ def test_the_master_holds_no_connection(server: Gunicorn) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["open-transaction", "broken-transaction", "autocommit-off", "exception-in-atomic"]
+    "what",
+    [
+        "open-transaction",
+        "broken-transaction",
+        "autocommit-off",
+        "exception-in-atomic",
+        "time-zone",
+        "role",
+        "search-path",
+        "setting",
+        "local-setting",
+        "advisory-lock",
+        "listen",
+        "temporary-table",
+        "server-side-cursor",
+    ],
 )
-def test_what_a_request_leaves_open_is_never_seen_by_the_next(server: Gunicorn, what: str) -> None:
-    left = load(server, f"/leave/{what}", clients=4, requests=5)
-    assert statuses(left) == ({500: 20} if what.startswith("exception") else {200: 20})
-    after = load(server, "/query", clients=CLIENTS, requests=2)
-    assert statuses(after) == {200: 2 * CLIENTS}
-    assert {(r.json()["in_transaction"], r.json()["autocommit"]) for r in after} == {(False, True)}
+def test_what_a_request_leaves_is_never_seen_by_the_next(narrow: Gunicorn, what: str) -> None:
+    clean = narrow.get("/session").json()
+    left = load(narrow, f"/leave/{what}", clients=2, requests=3)
+    assert statuses(left) == ({500: 6} if what == "exception-in-atomic" else {200: 6})
+    after = load(narrow, "/session", clients=10, requests=2)
+    assert statuses(after) == {200: 20}
+    for response in after:
+        assert response.json() == clean
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state ^@ 'idle in transaction'")
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("path", "after", "times"),
+    [("/query", 0.0, 200), ("/query?seconds=0.2", 0.1, 20), ("/stream", 0.2, 20)],
+    ids=["before the query", "during the query", "during a stream"],
+)
+def test_clients_that_hang_up_cost_no_slot(
+    {{ cookiecutter.__two_slots }}: Gunicorn, path: str, after: float, times: int
+) -> None:
+    hang_up({{ cookiecutter.__two_slots }}, path, after=after, times=times)
+    {{ cookiecutter.__two_slots }}.wait_until_it_rests()
+    with watching({{ cookiecutter.__two_slots }}) as watch:
+        responses = load({{ cookiecutter.__two_slots }}, "/query?seconds=0.3", clients=2, requests=2)
+    assert statuses(responses) == {200: 4}
+    assert watch.peak_active == 2
+    assert len({{ cookiecutter.__two_slots }}.backends()) <= 2
+
+
+def test_a_thread_that_a_view_starts_leaves_nothing(narrow: Gunicorn) -> None:
+    clean = narrow.get("/session").json()
+    assert statuses(load(narrow, "/spawn/ending", clients=2, requests=5)) == {200: 10}
+    after = load(narrow, "/session", clients=10, requests=2)
+    assert statuses(after) == {200: 20}
+    assert all(response.json() == clean for response in after)
+    assert len(narrow.backends()) <= 2
 
 
 def test_the_time_zone_is_right_whatever_the_servers_own(server: Gunicorn) -> None:
@@ -186,7 +216,7 @@ def test_the_time_zone_is_right_whatever_the_servers_own(server: Gunicorn) -> No
         cursor.execute(f"ALTER DATABASE {database} SET timezone TO 'Asia/Tokyo'")
     try:
         server.terminate_backends()
-        after = load(server, "/query", clients=4, requests=2)
+        after = load(server, "/session", clients=4, requests=2)
         assert {response.json()["timezone"] for response in after} == {"UTC"}
     finally:
         with connection.cursor() as cursor:

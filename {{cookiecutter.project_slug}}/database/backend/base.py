@@ -2,16 +2,25 @@
 
 import os
 import random
+{% if not cookiecutter.__lends %}
+import weakref
+{% endif %}
 {% if cookiecutter.__green %}
 from select import POLLIN
 {% else %}
 from select import POLLIN, poll
 {% endif %}
+{% if not cookiecutter.__lends %}
+from threading import local
+{% endif %}
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db.backends.postgresql import base as postgresql
 
+from database.backend.session import changes_session
+from database.backend.silence import watch
 from database.exceptions import DatabaseUnavailable
 {% if cookiecutter.__psycogreen %}
 from database.green import Timeout, poll
@@ -30,6 +39,13 @@ CONNECT_TIMEOUT = 3
 # restarts in less. A longer outage is answered at once, so that it ties up no worker.
 RESTART_TAKES = 3.0
 
+# Seconds without a failure after which the next one begins another outage: more than one attempt
+# takes, so that those of one request never look like it.
+OUTAGE_FORGOTTEN = 15.0
+
+# Seconds that the server's word about a statement it ended may be on its way.
+ANSWER_TAKES = 3.0
+
 IDLE = 0  # PQTRANS_IDLE, the same in psycopg and psycopg2
 
 if TYPE_CHECKING:
@@ -37,8 +53,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-# When connecting first failed, by alias; empty while all is well. One for the process.
-_outages: dict[str, float] = {}
+# When connecting failed, first and last, by alias; empty while all is well. One for the process.
+_outages: dict[str, tuple[float, float]] = {}
 
 
 class ConnectionCareMixin(_Base):
@@ -47,7 +63,9 @@ class ConnectionCareMixin(_Base):
     - Health: a server that closed a connection left something to read on its socket.
       Nothing to read means healthy, without the round trip of Django's own check.
     - Connecting: each attempt has a deadline, and a restart of the server is waited out.
-    - Clean: a connection left in a transaction is closed, not used by the next request.
+    - Silence: a statement that is never answered fails, though the network says nothing.
+    - Clean: a connection in a transaction, or whose session was changed, is closed and not used
+      by the next request.
     """
 
     connection: Any
@@ -55,6 +73,15 @@ class ConnectionCareMixin(_Base):
     closed_in_transaction: bool
     health_check_enabled: bool
     health_check_done: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._session_changed = False
+        self._named_cursors: list[Any] = []
+        self.execute_wrappers.append(self._note_statement)
+{% if not cookiecutter.__lends %}
+        _thread.__dict__.setdefault("ends", []).append(_EndsWithThread(self))
+{% endif %}
 
     def get_connection_params(self) -> dict[str, Any]:
         """Django's, with a connect_timeout, and in application_name the pid of who connects."""
@@ -80,8 +107,7 @@ class ConnectionCareMixin(_Base):
                 connection = super().get_new_connection(conn_params)
 {% endif %}
             except (self.Database.OperationalError, DatabaseUnavailable) as error:
-                began = _outages.setdefault(self.alias, monotonic())
-                if monotonic() - began > RESTART_TAKES:
+                if _outage_lasts(self.alias) > RESTART_TAKES:
                     raise DatabaseUnavailable(*error.args) from error
                 # Apart, so that they do not return as a herd.
                 sleep(random.uniform(0.05, 0.2))  # noqa: S311
@@ -91,6 +117,10 @@ class ConnectionCareMixin(_Base):
         self._poller = poll()
         self._poller.register(connection.fileno(), POLLIN)
         self._heard_at = monotonic()
+        self._session_changed = False
+        self._named_cursors.clear()
+        if longest := settings.DATABASE_STATEMENT_TIMEOUT:
+            watch.add(connection, longest + ANSWER_TAKES)
         return connection
 
     def is_silent(self) -> bool:
@@ -117,7 +147,9 @@ class ConnectionCareMixin(_Base):
         return connection is None or (
             not self.in_atomic_block
             and not self.errors_occurred
-            and not self.execute_wrappers
+            and not self._session_changed
+            and len(self.execute_wrappers) == 1
+            and all(cursor.closed for cursor in self._named_cursors)
             and not connection.closed
             and connection.info.transaction_status == IDLE
             and self.autocommit == self.settings_dict["AUTOCOMMIT"]
@@ -126,16 +158,62 @@ class ConnectionCareMixin(_Base):
     def close_if_unusable_or_obsolete(self) -> None:
         """Django's rules between requests: errors, autocommit and age. And no open transaction."""
         super().close_if_unusable_or_obsolete()
-        if not self.is_clean():
+        if self.is_clean():
+            self._named_cursors.clear()
+        else:
             self.discard()
 
     def discard(self) -> None:
         """Close without a word to the server, whatever state this connection is in."""
         connection, self.connection = self.connection, None
         self.in_atomic_block = self.closed_in_transaction = False
-        self.execute_wrappers.clear()
+        del self.execute_wrappers[1:]
         if connection is not None:
             connection.close()
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Django's; a named cursor is one on the server, where it stays until it is closed."""
+        cursor = super().create_cursor(name)
+        if name is not None:
+            self._named_cursors.append(cursor)
+        return cursor
+
+    def _note_statement(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        if changes_session(sql):
+            self._session_changed = True
+        return execute(sql, params, many, context)
+
+
+{% if not cookiecutter.__lends %}
+class _EndsWithThread:
+    """Closes a connection with the thread that opened it: left to itself it would stay open
+    until the garbage collector comes by."""
+
+    __slots__ = ("wrapper",)
+
+    def __init__(self, wrapper: ConnectionCareMixin) -> None:
+        self.wrapper = weakref.ref(wrapper)
+
+    def __del__(self) -> None:
+        wrapper = self.wrapper()
+        if wrapper is not None:
+            wrapper.discard()
+
+
+_thread = local()
+
+
+{% endif %}
+def _outage_lasts(alias: str) -> float:
+    """Seconds since connecting first failed; after a pause it is another outage."""
+    now = monotonic()
+    began, last = _outages.get(alias, (now, now))
+    if now - last > OUTAGE_FORGOTTEN:
+        began = now
+    _outages[alias] = began, now
+    return now - began
 
 
 class DatabaseWrapper(ConnectionCareMixin, postgresql.DatabaseWrapper):

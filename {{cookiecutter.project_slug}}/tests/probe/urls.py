@@ -7,5 +7,8 @@ from tests.probe import views
 urlpatterns = [
     path("", include("config.urls")),
     path("query", views.query),
+    path("session", views.session),
     path("leave/<str:what>", views.leave),
+    path("spawn/<str:what>", views.spawn),
+    path("stream", views.stream),
 ]

@@ -1,36 +1,75 @@
-"""A view that asks PostgreSQL who serves it, and one that leaves a mess."""
+"""A view that asks PostgreSQL who serves it, and some that behave badly."""
 
+{% if cookiecutter.worker_class == 'asgi' %}
+import asyncio
+{% endif %}
 import contextlib
+import threading
+import time
+{% if cookiecutter.worker_class == 'asgi' %}
+from collections.abc import AsyncIterator
+{% else %}
+from collections.abc import Iterator
+{% endif %}
 
+{% if cookiecutter.worker_class == 'asgi' %}
+from asgiref.sync import sync_to_async
+{% endif %}
 from django.db import Error, connection, transaction
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+
+# What a session may carry from one request to the next, as PostgreSQL tells it.
+SESSION = {
+    "timezone": "current_setting('TimeZone')",
+    "role": "current_setting('role')",
+    "search_path": "current_setting('search_path')",
+    "setting": "coalesce(current_setting('probe.setting', true), '')",
+    "in_transaction": "pg_current_xact_id_if_assigned() IS NOT NULL",
+    "cursors": "(SELECT count(*) FROM pg_cursors)",
+    "channels": "(SELECT count(*) FROM pg_listening_channels())",
+    "temporary": "(SELECT count(*) FROM pg_class WHERE oid = to_regclass('pg_temp.left_behind'))",
+    "locks": "(SELECT count(*) FROM pg_locks"
+    " WHERE locktype = 'advisory' AND pid = pg_backend_pid())",
+}
+STATEMENTS = {
+    "time-zone": "SET TIME ZONE 'Asia/Tokyo'",
+    "role": f'SET ROLE "{connection.settings_dict["USER"]}"',
+    "search-path": "SET search_path TO pg_catalog",
+    "setting": "SELECT set_config('probe.setting', 'left', false)",
+    "local-setting": "SELECT set_config('probe.setting', 'left', true)",
+    "advisory-lock": "SELECT pg_advisory_lock(42)",
+    "listen": "LISTEN left_behind",
+    "temporary-table": "CREATE TEMPORARY TABLE left_behind ()",
+}
 
 
 def query(request: HttpRequest) -> JsonResponse:
-    """Sleep for `seconds` in the database; say which backend it was and what state it is in."""
+    """Sleep for `seconds` in the database, and say which backend it was."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_backend_pid(), current_setting('TimeZone'),"
-            " pg_current_xact_id_if_assigned() IS NOT NULL, pg_sleep(%s)",
-            [float(request.GET.get("seconds", 0))],
-        )
-        backend, timezone, in_transaction, _ = cursor.fetchone()
-    return JsonResponse(
-        {
-            "backend": backend,
-            "timezone": timezone,
-            "in_transaction": in_transaction,
-            "autocommit": connection.get_autocommit(),
-        }
-    )
+        seconds = float(request.GET.get("seconds", 0))
+        cursor.execute("SELECT pg_backend_pid(), pg_sleep(%s)", [seconds])
+        return JsonResponse({"backend": cursor.fetchone()[0]})
+
+
+def session(request: HttpRequest) -> JsonResponse:
+    """What is left in the session that serves this request: nothing, it should be."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(SESSION.values())}")
+        found = dict(zip(SESSION, cursor.fetchone(), strict=True))
+    return JsonResponse({**found, "autocommit": connection.get_autocommit()})
 
 
 def leave(request: HttpRequest, what: str) -> JsonResponse:
     """End without tidying up; the next request must not see it."""
     if what == "exception-in-atomic":
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("CREATE TEMPORARY TABLE left_behind ()")
+            cursor.execute("CREATE TABLE left_behind ()")
             raise RuntimeError("on purpose")
+    if what == "server-side-cursor":
+        dropped = connection.chunked_cursor()
+        dropped.execute("SELECT generate_series(1, 1000)")
+        dropped.fetchone()
+        return JsonResponse({})
     with connection.cursor() as cursor:
         match what:
             case "open-transaction":
@@ -43,4 +82,56 @@ def leave(request: HttpRequest, what: str) -> JsonResponse:
                 cursor.execute("BEGIN")
                 with contextlib.suppress(Error):
                     cursor.execute("SELECT 1 / 0")
-        return JsonResponse({})
+            case _:
+                cursor.execute(STATEMENTS[what])
+    return JsonResponse({})
+
+
+def spawn(request: HttpRequest, what: str) -> HttpResponse:
+    """Start a thread that uses the database and ends, or stays for a while."""
+    begun = threading.Event()
+
+    def work() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT pg_current_xact_id()")
+        begun.set()
+        if what == "staying":
+            time.sleep(3)
+
+    threading.Thread(target=work, daemon=True).start()
+    begun.wait(10)
+    return HttpResponse()
+{% if cookiecutter.worker_class == 'asgi' %}
+
+
+def _chunk() -> bytes:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT repeat('x', 65536)")
+        return cursor.fetchone()[0].encode()
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Ten seconds of chunks, each from the database."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield await sync_to_async(_chunk)()
+            await asyncio.sleep(0.05)
+
+    return StreamingHttpResponse(chunks())
+{% else %}
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Ten seconds of chunks, each from the database."""
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(200):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT repeat('x', 65536)")
+                yield cursor.fetchone()[0].encode()
+            time.sleep(0.05)
+
+    return StreamingHttpResponse(chunks())
+{% endif %}
