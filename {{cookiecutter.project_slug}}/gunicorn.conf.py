@@ -5,13 +5,14 @@ Connections to the database depend on what stands here; tests/test_gunicorn_conf
 
 import os
 import sys
+from pathlib import Path
 
 from environs import Env, EnvError, validate
 
 from database.preflight import refuse_unless_sound
 
 _env = Env()
-_env.read_env(".env", recurse=False)
+_env.read_env(Path(__file__).with_name(".env"), recurse=False)
 try:
     _port = _env.int("PORT", default=8000, validate=validate.Range(min=1, max=65535))
     _workers = _env.int("WEB_CONCURRENCY", default=2, validate=validate.Range(min=1))
@@ -19,7 +20,7 @@ try:
     _slots = _env.int("DATABASE_SLOTS", default={{ cookiecutter.__slots }}, validate=validate.Range(min=1))
 {% endif %}
 except EnvError as _error:
-    sys.exit(f"Wrong environment: {_error}")
+    sys.exit(f"Wrong environment, see .env.example: {_error}")
 
 wsgi_app = "config.{{ cookiecutter.__gateway }}:application"
 bind = f"0.0.0.0:{_port}"

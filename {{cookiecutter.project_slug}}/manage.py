@@ -14,7 +14,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except EnvError as error:
-        sys.exit(f"Wrong environment: {error}")
+        sys.exit(f"Wrong environment, see .env.example: {error}")
 
 
 if __name__ == "__main__":

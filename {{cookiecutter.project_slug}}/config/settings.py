@@ -53,6 +53,7 @@ DATABASE_SLOT_TIMEOUT = env.float(
 REPLICAS = env.int("REPLICAS", default=1, validate=validate.Range(min=1))
 
 _database = env.dj_db_url("DATABASE_URL")
+_database_options = _database.get("OPTIONS", {})
 if _database.get("ENGINE") != "django.db.backends.postgresql" or not _database.get("NAME"):
     raise EnvValidationError(
         'Environment variable "DATABASE_URL" invalid: '
@@ -84,8 +85,8 @@ DATABASES = {
             "options": f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
             " -c idle_in_transaction_session_timeout=30s"
             # A worker that was killed does not leave its statement running.
-            " -c client_connection_check_interval=2s",
-            **_database.get("OPTIONS", {}),
+            " -c client_connection_check_interval=2s " + _database_options.pop("options", ""),
+            **_database_options,
         },
     }
 }

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+handler500 = "database.middleware.handler500"
 urlpatterns = [
     path("notes/", include("notes.urls")),
 ]

@@ -24,7 +24,11 @@ from database.budget import Budget
 
 @register()
 def check_persistence(**kwargs: Any) -> list[CheckMessage]:
-    """E001: CONN_MAX_AGE keeps connections that nothing bounds. E002: so does it beside a pool."""
+{% if cookiecutter.__lends %}
+    """E001: CONN_MAX_AGE keeps connections that nothing bounds. E002: it contradicts a pool."""
+{% else %}
+    """E002: CONN_MAX_AGE contradicts a pool."""
+{% endif %}
     found: list[CheckMessage] = []
     for alias, database in connections.settings.items():
         if not database["CONN_MAX_AGE"] and database["CONN_MAX_AGE"] is not None:

@@ -15,7 +15,7 @@ def is_unavailable(error: BaseException) -> bool:
     """Whether `error` says that the database is away or full, not that a statement was wrong."""
     if isinstance(error, DatabaseUnavailable):
         return True
-    if not isinstance(error, (OperationalError, InterfaceError)):
+    if not isinstance(error, (OperationalError, InterfaceError)) or error.__cause__ is None:
         return False
     # Without an SQLSTATE the error is the client library's own: the connection broke.
     sqlstate = getattr(error.__cause__, "{{ cookiecutter.__sqlstate }}", None)

@@ -210,6 +210,18 @@ def test_a_thread_that_a_view_starts_leaves_nothing(narrow: Gunicorn) -> None:
     assert len(narrow.backends()) <= 2
 
 
+{% if cookiecutter.worker_class == 'asgi' %}
+@pytest.mark.parametrize("path", ["/pool", "/task"])
+def test_what_outlives_a_request_costs_no_slot(narrow: Gunicorn, path: str) -> None:
+    assert statuses(load(narrow, path, clients=10, requests=3)) == {200: 30}
+    narrow.wait_until_it_rests()
+    with watching(narrow) as watch:
+        responses = load(narrow, "/query?seconds=0.3", clients=2, requests=2)
+    assert statuses(responses) == {200: 4}
+    assert watch.peak_active == 2
+
+
+{% endif %}
 def test_the_time_zone_is_right_whatever_the_servers_own(server: Gunicorn) -> None:
     database = connection.ops.quote_name(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:

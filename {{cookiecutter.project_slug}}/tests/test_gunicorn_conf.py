@@ -17,8 +17,9 @@ def config() -> Config:
 
 
 def test_every_name_is_a_setting_of_gunicorns() -> None:
-    names: dict[str, object] = {}
-    exec((ROOT / "gunicorn.conf.py").read_text(), names)  # noqa: S102
+    file = ROOT / "gunicorn.conf.py"
+    names: dict[str, object] = {"__file__": str(file)}
+    exec(file.read_text(), names)  # noqa: S102
     own = {
         name
         for name, value in names.items()

@@ -11,4 +11,8 @@ urlpatterns = [
     path("leave/<str:what>", views.leave),
     path("spawn/<str:what>", views.spawn),
     path("stream", views.stream),
+{% if cookiecutter.worker_class == 'asgi' %}
+    path("pool", views.pool),
+    path("task", views.task),
+{% endif %}
 ]

@@ -4,6 +4,9 @@
 import asyncio
 {% endif %}
 import contextlib
+{% if cookiecutter.worker_class == 'asgi' %}
+import contextvars
+{% endif %}
 import threading
 import time
 {% if cookiecutter.worker_class == 'asgi' %}
@@ -109,6 +112,26 @@ def _chunk() -> bytes:
     with connection.cursor() as cursor:
         cursor.execute("SELECT repeat('x', 65536)")
         return cursor.fetchone()[0].encode()
+
+
+async def pool(request: HttpRequest) -> HttpResponse:
+    """Use the database on a thread that outlives the request."""
+    await sync_to_async(_chunk, thread_sensitive=False)()
+    return HttpResponse()
+
+
+async def task(request: HttpRequest) -> HttpResponse:
+    """Start a task that uses the database when the request has ended."""
+
+    async def work() -> None:
+        await asyncio.sleep(0.1)
+        await sync_to_async(_chunk)()
+
+    _tasks.append(asyncio.create_task(work(), context=contextvars.Context()))
+    return HttpResponse()
+
+
+_tasks: list[asyncio.Task[None]] = []
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:

@@ -1,0 +1,173 @@
+"""A PostgreSQL that may be killed, servers that use it, and a crowd of clients."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import pytest
+from django.conf import settings
+from django.db import Error, connection
+
+import devdb
+from database import WORKER_CLASS
+from tests.faults.proxy import Proxy
+from tests.server import Backend, Client, Gunicorn, serving
+
+LENDS = WORKER_CLASS in {"gevent", "eventlet", "asgi"}
+WORKERS = 2
+BOUND = WORKERS * settings.DATABASE_SLOTS
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[devdb.Cluster]:
+    """A PostgreSQL of these tests' own, which Django's connection here is pointed at."""
+    cluster = devdb.Cluster(tmp_path_factory.mktemp("cluster"), throw_away=True)
+    cluster.start()
+    connection.settings_dict.update(dj_database_url.parse(cluster.url, engine="database.backend"))
+    connection.settings_dict.update(OPTIONS=settings.DATABASES["default"]["OPTIONS"])
+    with django_db_blocker.unblock():
+        connection.close()
+        yield cluster
+        connection.close()
+    cluster.stop()
+
+
+@pytest.fixture(autouse=True)
+def database_is_up(cluster: devdb.Cluster) -> Iterator[None]:
+    """Each test finds the database running, and leaves it so."""
+    yield
+    connection.close()
+    cluster.start()
+
+
+@pytest.fixture
+def proxy(cluster: devdb.Cluster) -> Iterator[Proxy]:
+    proxy = Proxy(cluster.port)
+    yield proxy
+    proxy.stop()
+
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(cluster: devdb.Cluster, tmp_path: Path) -> Serve:
+    """Starts this project's gunicorn: a context manager. `port` stands in for the database's."""
+
+    @contextmanager
+    def start(*arguments: str, port: int | None = None, **environment: str) -> Iterator[Gunicorn]:
+        url = cluster.url.replace(f":{cluster.port}/", f":{port or cluster.port}/")
+        wanted = {"DATABASE_URL": url, "WEB_CONCURRENCY": str(WORKERS)} | environment
+        with serving(tmp_path / "log", *arguments, **wanted) as server:
+            yield server
+
+    return start
+
+
+@dataclass
+class Asked:
+    """What a crowd of clients was answered."""
+
+    answers: list[tuple[float, float, int | str]] = field(default_factory=list)
+
+    def counts(self, since: float = 0.0) -> dict[int | str, int]:
+        """How often each status, or error, came for requests begun after `since`."""
+        return dict(Counter(answer for began, _, answer in self.answers if began > since))
+
+    def slowest(self) -> float:
+        return max(seconds for _, seconds, _ in self.answers)
+
+
+@contextmanager
+def crowd(server: Gunicorn, path: str, *, clients: int) -> Iterator[Asked]:
+    """Clients that ask for `path`, again and again, while the context lasts."""
+    asked = Asked()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            answer: int | str
+            try:
+                client = Client(server.port)
+                answer = client.get(path).status
+                client.close()
+            except OSError as error:
+                answer = type(error).__name__
+                time.sleep(0.05)
+            asked.answers.append((began, time.monotonic() - began, answer))
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield asked
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def open_backends(server: Gunicorn) -> list[Backend]:
+    """The server's connections; none while the database is away."""
+    try:
+        return server.backends()
+    except Error:
+        connection.close()
+        return []
+
+
+@contextmanager
+def peak(server: Gunicorn) -> Iterator[list[int]]:
+    """The highest number of connections, sampled every 20 ms, in a list of one."""
+    highest = [0]
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.is_set():
+            highest[0] = max(highest[0], len(open_backends(server)))
+            stop.wait(0.02)
+        connection.close()
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def assert_full_capacity(server: Gunicorn) -> int:
+    """As many queries run at once as there are slots, and no more connections are open."""
+    slots = WORKERS if WORKER_CLASS == "sync" else WORKERS * settings.DATABASE_SLOTS
+    server.wait_until_it_rests()
+    with peak(server) as highest, crowd(server, "/query?seconds=0.2", clients=2 * slots) as asked:
+        most = 0
+        give_up = time.monotonic() + 10
+        while most < slots and time.monotonic() < give_up:
+            most = max(most, sum(backend.active for backend in open_backends(server)))
+            time.sleep(0.01)
+    assert set(asked.counts()) == {200}
+    assert most == slots
+    assert highest[0] <= slots
+    return most
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Notes a line for docs/faults.md."""
+
+    def note(**figures: object) -> None:
+        for name, figure in figures.items():
+            record_property(name, figure)
+
+    return note

@@ -1,0 +1,55 @@
+"""A TCP proxy that misbehaves on demand. It needs no root and no other program."""
+
+import asyncio
+import contextlib
+import threading
+from enum import Enum
+
+
+class Mode(Enum):
+    PASS = "passes everything on"
+    DEAF = "accepts and never answers"
+    FREEZE = "passes nothing on any more, and closes nothing"
+
+
+class Proxy:
+    """Listens on a port of its own and connects to `port`; both on loopback.
+
+    A connection that was accepted while the proxy was deaf or frozen stays silent for good; one
+    that was open when it froze goes silent, and stays so.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.mode = Mode.PASS
+        self._target = port
+        self._frozen: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(self._start(), self._loop)
+        self.port: int = started.result(10)
+
+    async def _start(self) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode is not Mode.PASS:
+            self._frozen.add(writer)  # a reference keeps it open
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if self.mode is Mode.FREEZE:
+                    self._frozen.add(writer)
+                    await asyncio.Event().wait()  # data goes nowhere, ever
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
