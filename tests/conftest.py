@@ -1,5 +1,6 @@
 """The --fast option, a bake of each combination, and the table of what was measured."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the own suite of one generated project for each worker class, not of all",
     )
+    parser.addoption(
+        "--write-docs",
+        action="store_true",
+        help="write docs/faults.md from what the fault suite noted in this run",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +48,31 @@ def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The connections of each generated project under load, as its own tests counted them."""
-    rows = [
-        dict(report.user_properties)["measured"]
-        for report in terminalreporter.stats.get("passed", [])
-        if "measured" in dict(report.user_properties)
-    ]
-    if rows:
+    """What the generated projects' own tests counted."""
+
+    def noted(name: str) -> list[Any]:
+        passed = terminalreporter.stats.get("passed", [])
+        found = [dict(report.user_properties).get(name, []) for report in passed]
+        return sorted(row for rows in found for row in rows)
+
+    if rows := noted("measured"):
         terminalreporter.section("connections under load, as measured")
         heads = "worker-driver-django, clients", "requests", "bound", "peak", "opened"
-        for row in [heads, *sorted(line for lines in rows for line in lines)]:
-            name, *figures = row
+        for name, *figures in [heads, *rows]:
             cells = "".join(f"{figure!s:>10}" for figure in figures)
             terminalreporter.write_line(f"{name:<45}{cells}")
+    if terminalreporter.config.getoption("--write-docs") and (rows := noted("faults")):
+        write_faults(rows)
+
+
+def write_faults(rows: list[tuple[str, str, str]]) -> None:
+    """docs/faults.md: a table for each scenario."""
+    lines = [(ROOT / "tests" / "faults" / "faults.md").read_text()]
+    for scenario, group in itertools.groupby(rows, key=lambda row: row[0]):
+        lines += [
+            f"\n## {scenario.capitalize()}\n",
+            "| worker class, driver | noted |",
+            "|---|---|",
+        ]
+        lines += [f"| {project} | {noted} |" for _, project, noted in group]
+    (ROOT / "docs" / "faults.md").write_text("\n".join(lines) + "\n")

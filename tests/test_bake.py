@@ -28,6 +28,7 @@ SOMETIMES = {
     "database/green.py": lambda c: c.worker_class in {"gevent", "eventlet"},
     "database/slots.py": lambda c: c.worker_class in {"gevent", "eventlet", "asgi"},
     "database/threads.py": lambda c: c.worker_class == "asgi",
+    "tests/test_requests.py": lambda c: c.worker_class == "asgi",
     "tests/test_slots.py": lambda c: c.worker_class in {"gevent", "eventlet", "asgi"},
 }
 every_combination = pytest.mark.parametrize("combination", SUPPORTED, ids=str)

@@ -7,91 +7,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.combinations import DEFAULT, PYTHON, ROOT, SUPPORTED, Combination
-from tests.conftest import generate
-
-SUITE = 300  # seconds for a project's suite; it takes less than 60
-
+from tests.project import LONGEST, Project, interpreters, is_in_fast_selection
 
 NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-
-
-def interpreter(version: str) -> str:
-    """A Python of `version` or later, or a skip that says there is none."""
-    found = next(interpreters(version), None)
-    if found is None:
-        pytest.skip(f"no Python {version} or later on this machine")
-    return found
-
-
-def interpreters(version: str) -> Iterator[str]:
-    """The Pythons of `version` or later, by full path.
-
-    Version managers put shims on PATH, which answer only for their default.
-    """
-    wanted = tuple(map(int, version.split(".")))
-    managed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    names = [f"python3.{minor}" for minor in range(wanted[1], wanted[1] + 4)]
-    candidates = [sys.executable, *(shutil.which(name) for name in names)]
-    candidates += [shutil.which(name, path=os.defpath) for name in names]
-    candidates += [str(path) for name in names for path in sorted(managed.glob(f"3.*/bin/{name}"))]
-    for candidate in filter(None, candidates):
-        say = "import json, sys; print(json.dumps([sys.base_prefix, sys.version_info[:2]]))"
-        done = subprocess.run([candidate, "-c", say], capture_output=True, text=True)
-        if done.returncode == 0:
-            prefix, found = json.loads(done.stdout)
-            if tuple(found) >= wanted:
-                yield str(Path(prefix, "bin", f"python{found[0]}.{found[1]}"))
-
-
-def reachable_for_nobody(program: str) -> bool:
-    try:
-        return subprocess.run([program, "-c", ""], cwd="/", **NOBODY).returncode == 0
-    except PermissionError:
-        return False
-
-
-class Project:
-    """A generated project in its own environment."""
-
-    def __init__(self, output: Path, combination: Combination) -> None:
-        self.directory = generate(output, **combination.answers)
-        inherited = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "UV_CACHE_DIR", "PYENV_ROOT")
-        self.environment = {name: os.environ[name] for name in inherited if name in os.environ}
-        self.environment |= {
-            "UV_PYTHON": interpreter(PYTHON[combination.django_version]),
-            "UV_PYTHON_DOWNLOADS": "never",
-            # Django's types are the same for all projects of one test process.
-            "MYPY_CACHE_DIR": str(output.parent / f"mypy-{combination.django_version}"),
-        }
-        self.run("uv", "sync", "--quiet")
-
-    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command,
-            cwd=self.directory,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=SUITE,
-        )
-        assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
-        return done
-
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command, cwd=self.directory, env=self.environment | environment, start_new_session=True
-        )
 
 
 @pytest.mark.parametrize("combination", SUPPORTED, ids=str)
@@ -107,11 +35,6 @@ def test_a_generated_project_passes_its_own_suite(
     project.run("uv", "run", "mypy")
     project.run("uv", "run", "pytest", "--junitxml=result.xml")
     record_property("measured", measured(project.directory / "result.xml", str(combination)))
-
-
-def is_in_fast_selection(combination: Combination) -> bool:
-    """The first supported project of each worker class."""
-    return combination == next(c for c in SUPPORTED if c.worker_class == combination.worker_class)
 
 
 def measured(result: Path, name: str) -> list[tuple[str, ...]]:
@@ -143,8 +66,14 @@ def test_the_suite_passes_on_the_postgresql_from_pypi(default: Project) -> None:
 
 @pytest.mark.xdist_group("default")
 def test_the_suite_passes_on_a_server_that_is_given(default: Project) -> None:
-    begin = default.start("uv", "run", "devdb.py", "run", "uv", "run", "pytest")
-    assert begin.wait(SUITE) == 0
+    default.run("uv", "run", "devdb.py", "run", "uv", "run", "pytest")
+
+
+def reachable_for_nobody(program: str) -> bool:
+    try:
+        return subprocess.run([program, "-c", ""], cwd="/", **NOBODY).returncode == 0
+    except PermissionError:
+        return False
 
 
 @pytest.mark.xdist_group("default")
@@ -169,7 +98,7 @@ def test_the_database_of_tests_needs_no_root(default: Project) -> None:
             env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=SUITE,
+            timeout=LONGEST,
             **NOBODY,
         )
     finally:

@@ -17,7 +17,7 @@ from django.db import Error, connection
 import devdb
 from database import WORKER_CLASS
 from tests.faults.proxy import Proxy
-from tests.server import Backend, Client, Gunicorn, serving
+from tests.server import Backend, Client, Gunicorn, serving, wait_for
 
 LENDS = WORKER_CLASS in {"gevent", "eventlet", "asgi"}
 WORKERS = 2
@@ -59,7 +59,7 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
-def serve(cluster: devdb.Cluster, tmp_path: Path) -> Serve:
+def serve(cluster: devdb.Cluster, tmp_path: Path, report: Callable[..., None]) -> Serve:
     """Starts this project's gunicorn: a context manager. `port` stands in for the database's."""
 
     @contextmanager
@@ -68,6 +68,8 @@ def serve(cluster: devdb.Cluster, tmp_path: Path) -> Serve:
         wanted = {"DATABASE_URL": url, "WEB_CONCURRENCY": str(WORKERS)} | environment
         with serving(tmp_path / "log", *arguments, **wanted) as server:
             yield server
+        wait_for(lambda: not open_backends(server), "all connections to end with gunicorn", 10)
+        report(left=len(open_backends(server)))
 
     return start
 
@@ -168,6 +170,14 @@ def report(record_property: Callable[[str, object], None]) -> Callable[..., None
 
     def note(**figures: object) -> None:
         for name, figure in figures.items():
-            record_property(name, figure)
+            record_property(name.replace("_", " "), in_words(figure))
 
     return note
+
+
+def in_words(figure: object) -> str:
+    if isinstance(figure, dict):
+        return ", ".join(f"{number} x {answer}" for answer, number in figure.items())
+    if isinstance(figure, float):
+        return f"{figure:.2f} s"
+    return str(figure)

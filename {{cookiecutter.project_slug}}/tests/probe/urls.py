@@ -14,5 +14,6 @@ urlpatterns = [
 {% if cookiecutter.worker_class == 'asgi' %}
     path("pool", views.pool),
     path("task", views.task),
+    path("signals", views.signals),
 {% endif %}
 ]

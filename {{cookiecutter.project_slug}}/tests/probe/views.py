@@ -10,6 +10,7 @@ import contextvars
 import threading
 import time
 {% if cookiecutter.worker_class == 'asgi' %}
+from collections import Counter
 from collections.abc import AsyncIterator
 {% else %}
 from collections.abc import Iterator
@@ -17,9 +18,13 @@ from collections.abc import Iterator
 
 {% if cookiecutter.worker_class == 'asgi' %}
 from asgiref.sync import sync_to_async
+from django.core.signals import request_finished, request_started
 {% endif %}
 from django.db import Error, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+{% if cookiecutter.worker_class == 'asgi' %}
+from django.dispatch import receiver
+{% endif %}
 
 # What a session may carry from one request to the next, as PostgreSQL tells it.
 SESSION = {
@@ -132,6 +137,23 @@ async def task(request: HttpRequest) -> HttpResponse:
 
 
 _tasks: list[asyncio.Task[None]] = []
+_signals = Counter[str]()
+
+
+@receiver(request_started)
+def _count_started(**kwargs: object) -> None:
+    _signals["started"] += 1
+
+
+@receiver(request_finished)
+def _count_finished(**kwargs: object) -> None:
+    _signals["finished"] += 1
+
+
+async def signals(request: HttpRequest) -> JsonResponse:
+    """How many requests have started and finished in this process."""
+    await asyncio.sleep(0.2)  # a client has its answer before the request is finished
+    return JsonResponse(_signals)
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:
