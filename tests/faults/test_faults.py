@@ -196,7 +196,7 @@ def take_all_connections(cluster: devdb.Cluster) -> list[Any]:
 
 
 def test_a_worker_killed_in_a_query(serve: Serve, report: Report) -> None:
-    with serve() as server, crowd(server, "/query?seconds=10", clients=4):
+    with serve() as server, crowd(server, "/query?seconds=6", clients=4):
         wait_for(lambda: any(b.active for b in server.backends()), "a query")
         killed = {backend.worker for backend in server.backends() if backend.active}
         for pid in killed:
@@ -211,12 +211,15 @@ def test_a_worker_killed_in_a_query(serve: Serve, report: Report) -> None:
 def test_a_worker_that_is_aborted_at_its_timeout(serve: Serve, report: Report) -> None:
     with serve("--timeout", "2") as server:
         workers = server.workers()
-        with pytest.raises(OSError):  # noqa: PT011 - the connection is closed or reset
-            server.get("/query?seconds=12")
+        try:
+            aborted: int | str = server.get("/query?seconds=12").status
+        except OSError:
+            aborted = "closed"
+        assert aborted in {"closed", 500}  # psycopg lets the abort through, psycopg2 does not
         wait_for(lambda: server.workers() != workers, "another worker")
         wait_for(lambda: not any(b.active for b in open_backends(server)), "the query's end", 8)
         answered = statuses(load(server, "/query", clients=16, requests=5))
-        report(answers=answered)
+        report(aborted=aborted, answers=answered)
         assert answered == {200: 80}
 
 
