@@ -118,8 +118,8 @@ MUTATIONS = [
         "database/threads.py",
         r"thread\.submit\(finish\)\.add_done_callback\(lambda _: self\._keep\(thread\)\)",
         "self._keep(thread)",
-        "test_connections.py",
-        "test_clients_that_hang_up",
+        "test_requests.py",
+        "test_a_request_that_gunicorn_cancels_costs_no_slot",
     ),
     Mutation(
         "a wrong name in gunicorn.conf.py",

@@ -23,6 +23,7 @@ class Proxy:
         self.mode = Mode.PASS
         self._target = port
         self._frozen: set[asyncio.StreamWriter] = set()
+        self._tasks: set[object] = set()  # the loop itself refers to them only weakly
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -34,6 +35,7 @@ class Proxy:
         return self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.current_task())
         if self.mode is not Mode.PASS:
             self._frozen.add(writer)  # a reference keeps it open
             return

@@ -5,7 +5,7 @@ import signal
 {% if cookiecutter.__lends %}
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 {% else %}
 from collections.abc import Callable
 {% endif %}
@@ -81,19 +81,15 @@ def test_connections_ended_by_the_server_cost_no_request(server: Gunicorn) -> No
 
 {% if cookiecutter.__lends %}
 def test_waiters_are_served_in_the_order_of_asking(narrow: Gunicorn) -> None:
-    order: list[int] = []
-
-    def ask(number: int) -> Response:
-        response = narrow.get("/query?seconds=0.1")
-        order.append(number)
-        return response
-
-    with ThreadPoolExecutor(12) as threads:
-        asked = []
-        for number in range(12):
-            asked.append(threads.submit(ask, number))
-            time.sleep(0.02)
-        assert {response.result().status for response in asked} == {200}
+    asked: list[Future[Response]] = []
+    with ThreadPoolExecutor(10) as threads:
+        for _ in range(10):
+            asked.append(threads.submit(narrow.get, "/query?seconds=0.15"))
+            time.sleep(0.04)
+    answers = [response.result() for response in asked]
+    assert statuses(answers) == {200: 10}
+    began = [answer.json()["began"] for answer in answers]
+    order = sorted(range(10), key=began.__getitem__)
     # Two slots: neighbours may swap, and nobody else.
     assert all(abs(place - number) <= 1 for place, number in enumerate(order)), order
 

@@ -21,10 +21,10 @@ from asgiref.sync import sync_to_async
 from django.core.signals import request_finished, request_started
 {% endif %}
 from django.db import Error, connection, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 {% if cookiecutter.worker_class == 'asgi' %}
 from django.dispatch import receiver
 {% endif %}
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
 # What a session may carry from one request to the next, as PostgreSQL tells it.
 SESSION = {
@@ -52,11 +52,12 @@ STATEMENTS = {
 
 
 def query(request: HttpRequest) -> JsonResponse:
-    """Sleep for `seconds` in the database, and say which backend it was."""
+    """Sleep for `seconds` in the database, and say which backend it was and when it began."""
     with connection.cursor() as cursor:
         seconds = float(request.GET.get("seconds", 0))
-        cursor.execute("SELECT pg_backend_pid(), pg_sleep(%s)", [seconds])
-        return JsonResponse({"backend": cursor.fetchone()[0]})
+        cursor.execute("SELECT pg_backend_pid(), now(), pg_sleep(%s)", [seconds])
+        backend, began, _ = cursor.fetchone()
+        return JsonResponse({"backend": backend, "began": began})
 
 
 def session(request: HttpRequest) -> JsonResponse:
@@ -153,7 +154,7 @@ def _count_finished(**kwargs: object) -> None:
 async def signals(request: HttpRequest) -> JsonResponse:
     """How many requests have started and finished in this process."""
     await asyncio.sleep(0.2)  # a client has its answer before the request is finished
-    return JsonResponse(_signals)
+    return JsonResponse({name: _signals[name] for name in ("started", "finished")})
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:
