@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def main() -> int:
         figures = soak(cluster, directory, arguments.seconds, random.Random(arguments.seed))  # noqa: S311
     finally:
         cluster.stop()
+        shutil.rmtree(directory)
     figures["seed"] = arguments.seed
     if arguments.json:
         print(json.dumps(figures))
@@ -51,6 +53,8 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
     import django
 
     django.setup()
+    from django.db import Error, connection
+
     from tests.faults.conftest import BOUND, LENDS, WORKERS, assert_full_capacity, crowd, peak
     from tests.faults.proxy import Mode, Proxy
     from tests.server import hang_up, serving
@@ -81,8 +85,6 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
         server.process.send_signal(signal.SIGHUP)
 
     def terminate() -> None:
-        from django.db import Error, connection
-
         try:
             server.terminate_backends()
         except Error:
@@ -126,6 +128,7 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
         # What is still under way at the last fault ends within the deadline; then all is as before.
         time.sleep(DEADLINE)
         memory_at_end = memory(server.workers())
+        connection.close()  # it may have been cut by a fault
         slots = assert_full_capacity(server)
         answers: Counter[str] = Counter()
         for each in asked.values():
