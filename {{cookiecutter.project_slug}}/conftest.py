@@ -9,7 +9,7 @@ import devdb
 
 _resources = ExitStack()
 
-# Now, and not in a fixture: pytest-django reads the settings before the first test.
+# At import and not in a fixture, because pytest-django reads the settings before any fixture runs.
 devdb.development(_resources.enter_context(devdb.database(throw_away=True)))
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 django.setup()

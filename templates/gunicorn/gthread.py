@@ -3,7 +3,8 @@ worker_class = "gthread"
 threads = _slots
 
 # Clients that may be connected to one worker: those beyond `threads` wait in a poller, idle
-# keep-alive connections too, and hold neither a thread nor a database connection.
+# keep-alive connections too, and hold neither a thread nor a database connection. A client
+# that sends its request slowly holds a thread; a proxy that buffers (nginx) keeps it away.
 worker_connections = 1000
 
 # A worker whose main thread is silent for longer is killed. Requests are not what it counts:
