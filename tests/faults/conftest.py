@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from django.db import Error, connection
 import devdb
 from database import WORKER_CLASS
 from tests.faults.proxy import Proxy
-from tests.server import Backend, Client, Gunicorn, serving, wait_for
+from tests.server import Backend, Gunicorn, crowd, serving, wait_for
 
 LENDS = WORKER_CLASS in {"gevent", "eventlet", "asgi"}
 WORKERS = 2
@@ -73,50 +71,6 @@ def serve(cluster: devdb.Cluster, tmp_path: Path, report: Callable[..., None]) -
             report(left=len(open_backends(server)))
 
     return start
-
-
-@dataclass
-class Asked:
-    """What a crowd of clients was answered."""
-
-    answers: list[tuple[float, float, int | str]] = field(default_factory=list)
-
-    def counts(self, since: float = 0.0) -> dict[int | str, int]:
-        """How often each status, or error, came for requests begun after `since`."""
-        return dict(Counter(answer for began, _, answer in self.answers if began > since))
-
-    def slowest(self) -> float:
-        return max(seconds for _, seconds, _ in self.answers)
-
-
-@contextmanager
-def crowd(server: Gunicorn, path: str, *, clients: int) -> Iterator[Asked]:
-    """Clients that ask for `path`, again and again, while the context lasts."""
-    asked = Asked()
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            began = time.monotonic()
-            answer: int | str
-            try:
-                client = Client(server.port)
-                answer = client.get(path).status
-                client.close()
-            except OSError as error:
-                answer = type(error).__name__
-                time.sleep(0.05)
-            asked.answers.append((began, time.monotonic() - began, answer))
-
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield asked
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
 
 
 def open_backends(server: Gunicorn) -> list[Backend]:

@@ -55,9 +55,9 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
     django.setup()
     from django.db import Error, connection
 
-    from tests.faults.conftest import BOUND, LENDS, WORKERS, assert_full_capacity, crowd, peak
+    from tests.faults.conftest import BOUND, LENDS, WORKERS, assert_full_capacity, peak
     from tests.faults.proxy import Mode, Proxy
-    from tests.server import hang_up, serving
+    from tests.server import crowd, hang_up, serving
 
     proxy = Proxy(cluster.port)
     url = cluster.url.replace(f":{cluster.port}/", f":{proxy.port}/")

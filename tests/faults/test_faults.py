@@ -21,12 +21,11 @@ from tests.faults.conftest import (
     WORKERS,
     Serve,
     assert_full_capacity,
-    crowd,
     open_backends,
     peak,
 )
 from tests.faults.proxy import Mode, Proxy
-from tests.server import Gunicorn, hang_up, load, statuses, wait_for
+from tests.server import Gunicorn, crowd, hang_up, load, statuses, wait_for
 
 Report = Callable[..., None]
 

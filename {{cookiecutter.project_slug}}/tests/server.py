@@ -184,28 +184,46 @@ def load(
         return [response for each in threads.map(one, range(clients)) for response in each]
 
 
+@dataclass
+class Asked:
+    """What a crowd of clients was answered."""
+
+    answers: list[tuple[float, float, int | str]] = field(default_factory=list)
+
+    def counts(self, since: float = 0.0) -> dict[int | str, int]:
+        """How often each status, or error, came for requests begun after `since`."""
+        return dict(Counter(answer for began, _, answer in self.answers if began > since))
+
+    def slowest(self) -> float:
+        return max(seconds for _, seconds, _ in self.answers)
+
+
 @contextmanager
-def asking(server: Gunicorn, path: str, *, clients: int) -> Iterator[Counter[int | str]]:
-    """Clients that ask for `path` while the context lasts; how often each answer or error came."""
-    answered: Counter[int | str] = Counter()
+def crowd(server: Gunicorn, path: str, *, clients: int) -> Iterator[Asked]:
+    """Clients that ask for `path`, again and again, while the context lasts."""
+    asked = Asked()
     stop = threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
+            began = time.monotonic()
+            answer: int | str
             try:
-                answered[server.get(path).status] += 1
-            except OSError as error:
-                answered[repr(error)] += 1
+                answer = server.get(path).status
+            except (OSError, http.client.HTTPException) as error:
+                answer = type(error).__name__
+                time.sleep(0.05)
+            asked.answers.append((began, time.monotonic() - began, answer))
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
-        yield answered
+        yield asked
     finally:
         stop.set()
         for thread in threads:
-            thread.join(DEADLINE)
+            thread.join(3 * DEADLINE)
 
 
 def hang_up(server: Gunicorn, path: str, *, after: float, times: int) -> None:

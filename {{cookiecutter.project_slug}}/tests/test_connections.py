@@ -20,7 +20,7 @@ from tests.server import (
     Response,
 {% endif %}
     Watch,
-    asking,
+    crowd,
     hang_up,
     load,
     statuses,
@@ -35,7 +35,7 @@ CLIENTS = 40
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["new-tcp", "keep-alive"])
-def crowd(server: Gunicorn, request: pytest.FixtureRequest) -> tuple[Watch, dict[int, int]]:
+def rush(server: Gunicorn, request: pytest.FixtureRequest) -> tuple[Watch, dict[int, int]]:
     """400 requests from 40 clients, watched."""
     with watching(server) as watch:
         responses = load(
@@ -45,9 +45,9 @@ def crowd(server: Gunicorn, request: pytest.FixtureRequest) -> tuple[Watch, dict
 
 
 def test_connections_stay_bounded_at_every_sample(
-    crowd: tuple[Watch, dict[int, int]], record_property: Callable[[str, object], None]
+    rush: tuple[Watch, dict[int, int]], record_property: Callable[[str, object], None]
 ) -> None:
-    watch, answered = crowd
+    watch, answered = rush
     record_property("requests", sum(answered.values()))
     record_property("bound", BOUND)
     record_property("peak", watch.peak)
@@ -57,8 +57,8 @@ def test_connections_stay_bounded_at_every_sample(
     assert 1 <= watch.peak <= BOUND
 
 
-def test_connections_are_reused(crowd: tuple[Watch, dict[int, int]]) -> None:
-    watch, answered = crowd
+def test_connections_are_reused(rush: tuple[Watch, dict[int, int]]) -> None:
+    watch, answered = rush
     assert sum(answered.values()) == 10 * CLIENTS
     assert len(watch.opened) <= BOUND
 
@@ -123,9 +123,9 @@ def test_more_clients_than_slots_wait_and_are_served(narrow: Gunicorn) -> None:
 {% endif %}
 def test_a_reload_under_load_fails_no_request_and_leaves_nothing(server: Gunicorn) -> None:
     before = {backend.pid for backend in server.backends()}
-    with asking(server, "/query?seconds=0.01", clients=4) as answered:
+    with crowd(server, "/query?seconds=0.01", clients=4) as asked:
         server.reload()
-    assert set(answered) == {200}
+    assert set(asked.counts()) == {200}
     wait_for(lambda: not before & {b.pid for b in server.backends()}, "old connections to end")
     assert {backend.worker for backend in server.backends()} <= server.workers()
 
