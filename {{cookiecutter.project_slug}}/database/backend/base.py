@@ -175,7 +175,8 @@ class ConnectionCareMixin(_Base):
         """Django's; a named cursor is one on the server, where it stays until it is closed."""
         cursor = super().create_cursor(name)
         if name is not None:
-            self._named_cursors.append(cursor)
+            still_open = [other for other in self._named_cursors if not other.closed]
+            self._named_cursors = [*still_open, cursor]
         return cursor
 
     def _note_statement(
@@ -191,14 +192,16 @@ class _EndsWithThread:
     """Closes a connection with the thread that opened it: left to itself it would stay open
     until the garbage collector comes by."""
 
-    __slots__ = ("wrapper",)
+    __slots__ = ("pid", "wrapper")
 
     def __init__(self, wrapper: ConnectionCareMixin) -> None:
         self.wrapper = weakref.ref(wrapper)
+        self.pid = os.getpid()
 
     def __del__(self) -> None:
         wrapper = self.wrapper()
-        if wrapper is not None:
+        # A forked child has copies of threads that end at once: the sockets are the parent's.
+        if wrapper is not None and self.pid == os.getpid():
             wrapper.discard()
 
 
