@@ -15,8 +15,8 @@ class Mode(Enum):
 class Proxy:
     """Listens on a port of its own and connects to `port`; both on loopback.
 
-    A connection that was accepted while the proxy was deaf or frozen stays silent for good; one
-    that was open when it froze goes silent, and stays so.
+    A connection that was accepted while the proxy was deaf or frozen stays silent; so does one that
+    was open when it froze. Until heal(), which closes them, as a network does that is back.
     """
 
     def __init__(self, port: int) -> None:
@@ -24,6 +24,7 @@ class Proxy:
         self._target = port
         self._frozen: set[asyncio.StreamWriter] = set()
         self._tasks: set[object] = set()  # the loop itself refers to them only weakly
+        self._healed = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -50,11 +51,22 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 if self.mode is Mode.FREEZE:
-                    self._frozen.add(writer)
-                    await asyncio.Event().wait()  # data goes nowhere, ever
+                    await self._healed.wait()  # data goes nowhere
+                    break
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+    def heal(self) -> None:
+        """Pass everything on again, and close what fell silent."""
+        self.mode = Mode.PASS
+        self._loop.call_soon_threadsafe(self._heal)
+
+    def _heal(self) -> None:
+        self._healed.set()
+        self._healed = asyncio.Event()
+        while self._frozen:
+            self._frozen.pop().close()
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)

@@ -76,7 +76,7 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
     def freeze() -> None:
         proxy.mode = chance.choice([Mode.FREEZE, Mode.DEAF])
         time.sleep(chance.uniform(0, 5))
-        proxy.mode = Mode.PASS
+        proxy.heal()
 
     def kill_a_worker() -> None:
         os.kill(chance.choice(sorted(server.workers())), signal.SIGKILL)
@@ -123,7 +123,7 @@ def soak(cluster: Any, directory: Path, seconds: float, chance: random.Random) -
                 faults[fault.__name__.replace("_", " ")] += 1
                 fault()
                 say(f"{left:6.0f} s left, {fault.__name__}")
-            proxy.mode = Mode.PASS
+            proxy.heal()
             time.sleep(max(0.0, end - time.monotonic()))
         # What is still under way at the last fault ends within the deadline; then all is as before.
         time.sleep(DEADLINE)
