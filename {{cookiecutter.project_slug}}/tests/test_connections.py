@@ -84,8 +84,8 @@ def test_waiters_are_served_in_the_order_of_asking(narrow: Gunicorn) -> None:
     asked: list[Future[Response]] = []
     with ThreadPoolExecutor(10) as threads:
         for _ in range(10):
-            asked.append(threads.submit(narrow.get, "/query?seconds=0.15"))
-            time.sleep(0.04)
+            asked.append(threads.submit(narrow.get, "/query?seconds=0.2"))
+            time.sleep(0.06)
     answers = [response.result() for response in asked]
     assert statuses(answers) == {200: 10}
     began = [answer.json()["began"] for answer in answers]
@@ -99,10 +99,10 @@ def test_a_request_that_gets_no_slot_is_answered_503_at_the_deadline(narrow: Gun
         slow = thread.submit(load, narrow, "/query?seconds=2.5", clients=2, requests=1)
         wait_for(lambda: sum(b.active for b in narrow.backends()) == 2, "both slots to be lent")
         late = load(narrow, "/query", clients=10, requests=1)
-        assert narrow.get("/livez").seconds < 0.5
+        assert narrow.get("/livez").seconds < 1
         assert statuses(slow.result()) == {200: 2}
     assert statuses(late) == {503: 10}
-    assert all(1 <= response.seconds < 2 for response in late)
+    assert all(1 <= response.seconds < 2.4 for response in late)
     assert all(int(response.headers["retry-after"]) > 0 for response in late)
     assert statuses(load(narrow, "/query", clients=10, requests=5)) == {200: 50}
 
