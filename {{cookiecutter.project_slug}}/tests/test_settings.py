@@ -12,10 +12,15 @@ from tests.server import PRODUCTION, ROOT
 
 
 def manage(*arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    return python("manage.py", *arguments, **environment)
+
+
+def python(*arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """Run in the project's root, with a production environment but for what is given."""
     given = {name: os.environ[name] for name in ("PATH", "DATABASE_URL")}
     wanted = given | PRODUCTION | environment
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={name: value for name, value in wanted.items() if value is not None},
         capture_output=True,
@@ -26,6 +31,11 @@ def manage(*arguments: str, **environment: str | None) -> subprocess.CompletedPr
 
 def test_production_passes_the_deployment_checks() -> None:
     done = manage("check", "--deploy", "--fail-level", "WARNING", "--database", "default")
+    assert done.returncode == 0, done.stderr
+
+
+def test_gunicorn_accepts_its_configuration() -> None:
+    done = python("-m", "gunicorn", "--check-config")
     assert done.returncode == 0, done.stderr
 
 
