@@ -12,6 +12,9 @@ from tests.combinations import ROOT, Combination
 
 Bake = Callable[[Combination], Path]
 
+# They run inside generated projects: test_faults.py and test_lending.py.
+collect_ignore = ["faults", "lending"]
+
 
 def generate(output: Path, **answers: str) -> Path:
     """The directory of a project, generated as by a person who gives these answers."""
@@ -34,14 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+def bake(cookies_session: Any) -> Bake:
     """The project of a combination, generated once for all tests that only read it."""
     baked: dict[Combination, Path] = {}
 
     def once(combination: Combination) -> Path:
         if combination not in baked:
-            output = tmp_path_factory.mktemp(str(combination))
-            baked[combination] = generate(output, **combination.answers)
+            result = cookies_session.bake(extra_context=combination.answers)
+            assert result.exit_code == 0, result.exception
+            baked[combination] = result.project_path
         return baked[combination]
 
     return once

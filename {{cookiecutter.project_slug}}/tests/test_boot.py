@@ -26,9 +26,8 @@ def refusal(log: Path, *arguments: str, **environment: str | None) -> str:
     return said
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "ALLOWED_HOSTS"])
-def test_a_missing_variable_is_named(name: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path / "log", **{name: None}).count(name) == 1
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "log", SECRET_KEY=None).count("SECRET_KEY") == 1
 
 
 @pytest.mark.parametrize(
