@@ -28,6 +28,7 @@ class Mutation:
     new: str
     tests: str
     message: str
+    also: tuple[str, str] | None = None  # a second change in the same file
 
     def __str__(self) -> str:
         return f"{self.name} ({self.combination.worker_class})"
@@ -97,6 +98,10 @@ MUTATIONS = [
             "        if not self._waiters:\n",
             "test_slots.py",
             "test_no_more_slots_are_lent_than_there_are",
+            also=(
+                r"        self\._lock = ",
+                "        self._made: list[Slot] = []\n        self._lock = ",
+            ),
         )
         for combination in (GEVENT, ASGI)
     ),
@@ -111,6 +116,7 @@ MUTATIONS = [
         "        del self.leases.current\n",
         "test_connections.py",
         "during a stream",
+        also=(r"        self\.end\(\)\n", "        pass\n"),
     ),
     Mutation(
         "clean-up cancelled with the request",
@@ -163,12 +169,10 @@ def test_a_broken_project_fails_its_tests(
     mutant = tmp_path / "mutant"
     shutil.copytree(project.directory, mutant, ignore=shutil.ignore_patterns(".venv"))
     file = mutant / mutation.file
-    broken, changes = re.subn(mutation.old, mutation.new, file.read_text(), flags=re.MULTILINE)
-    assert changes == 1
-    file.write_text(broken)
-    if "self._made" in mutation.new:
-        first = "        self._lock = Lock()\n"
-        file.write_text(broken.replace(first, "        self._made: list[Slot] = []\n" + first))
+    for old, new in filter(None, [(mutation.old, mutation.new), mutation.also]):
+        broken, changes = re.subn(old, new, file.read_text(), flags=re.MULTILINE)
+        assert changes == 1
+        file.write_text(broken)
     python = str(project.directory / ".venv" / "bin" / "python")
     done = project.attempt(
         python, "-m", "pytest", "-x", "-vv", f"tests/{mutation.tests}", directory=mutant
@@ -183,7 +187,9 @@ def test_a_gunicorn_that_does_not_finish_requests_fails_the_tests(
 ) -> None:
     """gunicorn's asgi worker from 25.2 to 26.0: github.com/benoitc/gunicorn/issues/3627"""
     project = Project(tmp_path, ASGI)
-    project.run("uv", "pip", "install", "--quiet", f"gunicorn=={release}")
+    # By path: UV_PYTHON would name the interpreter that the environment was made from.
+    environment = str(project.directory / ".venv")
+    project.run("uv", "pip", "install", "--quiet", "--python", environment, f"gunicorn=={release}")
     done = project.attempt("uv", "run", "--no-sync", "pytest", "-vv", "tests/test_requests.py")
     assert done.returncode == 1, done.stdout[-4000:]
     assert "test_every_request_that_starts_is_finished" in done.stdout
