@@ -82,6 +82,8 @@ def interpreters(version: str) -> Iterator[str]:
                 yield str(Path(prefix, "bin", f"python{found[0]}.{found[1]}"))
 
 
-def is_in_fast_selection(combination: Combination) -> bool:
-    """The first supported project of each worker class."""
-    return combination == next(c for c in SUPPORTED if c.worker_class == combination.worker_class)
+def skip_unless_selected(combination: Combination, config: pytest.Config) -> None:
+    """With --fast, only the first supported project of each worker class is run."""
+    first = next(c for c in SUPPORTED if c.worker_class == combination.worker_class)
+    if config.getoption("--fast") and combination != first:
+        pytest.skip("not in the --fast selection")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.combinations import ROOT, SUPPORTED, Combination
-from tests.project import Project, is_in_fast_selection
+from tests.project import Project, skip_unless_selected
 
 # One Django is enough: it is gunicorn, the driver and PostgreSQL that break. And psycopg waits in
 # its own way on greenlets and on threads; asgi's and sync's waits are those of gthread's threads.
@@ -28,8 +28,7 @@ def test_a_generated_project_survives_the_faults(
     record_property: Callable[[str, object], None],
     request: pytest.FixtureRequest,
 ) -> None:
-    if request.config.getoption("--fast") and not is_in_fast_selection(combination):
-        pytest.skip("not in the --fast selection")
+    skip_unless_selected(combination, request.config)
     project = Project(tmp_path, combination)
     shutil.copytree(ROOT / "tests" / "faults", project.directory / "tests" / "faults")
     project.run("uv", "run", "pytest", "tests/faults", "--junitxml=result.xml")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.combinations import DEFAULT, PYTHON, ROOT, SUPPORTED, Combination
-from tests.project import LONGEST, Project, interpreters, is_in_fast_selection
+from tests.project import LONGEST, Project, interpreters, skip_unless_selected
 
 NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
@@ -29,8 +29,7 @@ def test_a_generated_project_passes_its_own_suite(
     record_property: Callable[[str, object], None],
     request: pytest.FixtureRequest,
 ) -> None:
-    if request.config.getoption("--fast") and not is_in_fast_selection(combination):
-        pytest.skip("not in the --fast selection")
+    skip_unless_selected(combination, request.config)
     project = Project(tmp_path, combination)
     project.run("uv", "run", "mypy")
     project.run("uv", "run", "pytest", "--junitxml=result.xml")

@@ -105,17 +105,16 @@ def peak(server: Gunicorn) -> Iterator[list[int]]:
 
 def assert_full_capacity(server: Gunicorn) -> int:
     """As many queries run at once as there are slots, and no more connections are open."""
-    slots = WORKERS if WORKER_CLASS == "sync" else WORKERS * settings.DATABASE_SLOTS
     server.wait_until_it_rests()
-    with peak(server) as highest, crowd(server, "/query?seconds=0.2", clients=2 * slots) as asked:
+    with peak(server) as highest, crowd(server, "/query?seconds=0.2", clients=2 * BOUND) as asked:
         most = 0
         give_up = time.monotonic() + 10
-        while most < slots and time.monotonic() < give_up:
+        while most < BOUND and time.monotonic() < give_up:
             most = max(most, sum(backend.active for backend in open_backends(server)))
             time.sleep(0.01)
     assert set(asked.counts()) == {200}
-    assert most == slots
-    assert highest[0] <= slots
+    assert most == BOUND
+    assert highest[0] <= BOUND
     return most
 
 
