@@ -51,6 +51,7 @@ class Cluster:
         self.directory = directory
         self.data = directory / "data"
         self.throw_away = throw_away
+        self.max_connections = 100  # PostgreSQL's own default
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -114,7 +115,8 @@ class Cluster:
 
     def _launch(self) -> None:
         self.port = self._choose_port()
-        settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=100"]
+        settings = ["listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings += [f"max_connections={self.max_connections}"]
         if self.throw_away:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
         options = [word for setting in settings for word in ("-c", setting)]

@@ -1,0 +1,93 @@
+"""The template against what people use today, in one run.
+
+Generates services, installs their peers, puts the same load on each in turn, and writes a
+Markdown report, the figures as JSON and pictures. Needs uv; uses wrk and pgbouncer where they are
+installed. Nothing else should run on the machine meanwhile.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from bench.configurations import CONFIGURATIONS
+from bench.environments import Unavailable
+from bench.report import compact, is_whole, write
+from bench.run import QUICK, Bench, Plan
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "docs" / "benchmarks"
+FIGURES = "figures.json"
+
+
+def main() -> int:
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=keep_lines
+    )
+    parser.add_argument("--list", action="store_true", help="name the configurations, and end")
+    parser.add_argument("--only", metavar="REGEX", default="", help="those whose name matches")
+    parser.add_argument("--rounds", type=int, help=f"repeats of all (default {Plan.rounds})")
+    parser.add_argument("--seconds", type=int, help=f"for a run (default {Plan.seconds})")
+    parser.add_argument(
+        "--quick", action="store_true", help="does it work? Few loads, once; no figures to quote"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, help="directory (default docs/benchmarks)"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing: write the report of the last run"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as well")
+    arguments = parser.parse_args()
+    for name in ("rounds", "seconds"):
+        if (getattr(arguments, name) or 1) < 1:
+            parser.error(f"--{name} has to be at least 1")
+    try:
+        re.compile(arguments.only)
+    except re.error as error:
+        sys.exit(f"bench: --only {arguments.only!r} is no regular expression: {error}")
+
+    if arguments.list:
+        print("\n".join(configuration.name for configuration in CONFIGURATIONS))
+        return 0
+    figures_file = arguments.output / FIGURES
+    if not arguments.report:
+        given = {
+            name: getattr(arguments, name)
+            for name in ("rounds", "seconds", "only")
+            if getattr(arguments, name)
+        }
+        plan = replace(QUICK if arguments.quick else Plan(), **given)
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+            measure(plan, figures_file)
+        except (OSError, Unavailable) as error:
+            sys.exit(f"bench: {error}")
+    if not figures_file.exists():
+        sys.exit(f"{figures_file} does not exist: run the bench without --report first")
+    figures = json.loads(figures_file.read_text())
+    write(figures, arguments.output, readme=ROOT / "README.md" if is_whole(figures) else None)
+    if arguments.json:
+        print(json.dumps(figures))
+    return 1 if figures["failed"] else 0
+
+
+def measure(plan: Plan, file: Path) -> None:
+    """Put the figures of a run into `file`, after every round; an interrupted run keeps them."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        # PostgreSQL and PgBouncer run as another user when this is root.
+        Path(directory).chmod(0o755)
+        bench = Bench(plan, Path(directory))
+        try:
+            bench.run(lambda figures: file.write_text(compact(figures)))
+        except KeyboardInterrupt:
+            bench.figures["failed"]["the run"] = "interrupted"
+        file.write_text(compact(bench.figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Medians and spreads of repeats, and ratios pair by pair, from the figures of one run."""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bench.load import Load
+
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some repeats, with the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        return cls(median(values), min(values), max(values))
+
+
+class Figures:
+    """What the bench noted, asked by configuration and load."""
+
+    def __init__(self, figures: dict[str, Any]) -> None:
+        self.raw = figures
+
+    def runs(self, configuration: str, load: Load) -> list[Run]:
+        """Its repeats; where a worker got all clients, only if that happened in all of them."""
+        all_runs = [
+            run
+            for run in self.raw["runs"]
+            if run["configuration"] == configuration
+            and (run["view"], run["clients"], run["keep_alive"])
+            == (load.view, load.clients, load.keep_alive)
+        ]
+        return [run for run in all_runs if not run["lopsided"]] or all_runs
+
+    def spread(self, configuration: str, load: Load, measure: str) -> Spread | None:
+        """None where it was not measured."""
+        found = [value_of(run, measure) for run in self.runs(configuration, load)]
+        return Spread.of(found) if found else None
+
+    def ratio(self, ours: str, theirs: str, load: Load, measure: str) -> Spread | None:
+        """Ours over theirs, round by round."""
+        mine = {run["round"]: value_of(run, measure) for run in self.runs(ours, load)}
+        other = {run["round"]: value_of(run, measure) for run in self.runs(theirs, load)}
+        pairs = [mine[number] / other[number] for number in mine if other.get(number)]
+        return Spread.of(pairs) if pairs else None
+
+    def of_service(self, worker_class: str = "") -> list[Run]:
+        """All runs of generated projects that hold themselves to the contract."""
+        return [
+            run
+            for run in self.raw["runs"]
+            if ": slots, " in run["configuration"] and run["configuration"].startswith(worker_class)
+        ]
+
+    def bound(self, configuration: str) -> int | None:
+        bound: int | None = self.raw["configurations"][configuration]["bound"]
+        return bound
+
+    def sweep(self, worker_class: str, view: str) -> dict[int, Spread]:
+        """Requests per second by slots per worker."""
+        found: dict[int, list[float]] = {}
+        for run in self.raw["sweep"]:
+            if (run["worker_class"], run["view"]) == (worker_class, view):
+                found.setdefault(run["slots"], []).append(run["rate"])
+        return {slots: Spread.of(rates) for slots, rates in sorted(found.items())}
+
+
+# A further slot beyond the knee brings less than the rest of this part of the best throughput.
+KNEE = 0.95
+
+
+def knee(sweep: dict[int, Spread]) -> int:
+    """The fewest slots that reach KNEE of the best throughput."""
+    best = max(spread.median for spread in sweep.values())
+    return next(slots for slots, spread in sweep.items() if spread.median >= KNEE * best)
+
+
+def value_of(run: Run, measure: str) -> float:
+    """A figure of `run`: one that was noted, or one per request."""
+    if measure == "cpu_gunicorn_us" or measure == "cpu_postgresql_us":
+        return 1e6 * float(run[measure.removesuffix("_us")]) / max(1, run["requests"])
+    if measure == "failed":
+        return float(sum(run["failed"].values()))
+    return float(run[measure])

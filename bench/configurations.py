@@ -1,0 +1,200 @@
+"""What is measured: the generated service, and its peers as their documentation sets them up."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.combinations import Combination
+
+WORKERS = 2
+SLOTS = 10  # per worker; the pools get the same size
+BOUND = WORKERS * SLOTS
+DJANGO = "6.1"
+POSTGRESQL = "django.db.backends.postgresql"
+PGBOUNCER = "{pgbouncer}"  # stands for its port
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to serve the same view."""
+
+    name: str
+    worker_class: str
+    # The generated project: it serves itself, or lends a peer its releases as constraints.
+    project: Combination
+    # What a peer needs besides; () means that this is the generated project.
+    requirements: tuple[str, ...] = ()
+    # What a peer's documentation puts into DATABASES["default"].
+    database: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    # Connections that it may open, where it has a bound.
+    bound: int | None = None
+    # gunicorn's name of the worker class, where it is not our name of it.
+    worker: str = ""
+    pgbouncer: bool = False
+
+    @property
+    def is_service(self) -> bool:
+        return not self.requirements
+
+    @property
+    def gateway(self) -> str:
+        return "asgi" if self.worker_class in ("asgi", "uvicorn") else "wsgi"
+
+
+def service(worker_class: str, driver: str = "psycopg2", **environment: str) -> Configuration:
+    """The generated project."""
+    slots = int(environment.get("DATABASE_SLOTS", 1 if worker_class == "sync" else SLOTS))
+    shown = ", ".join(f"{name}={value}" for name, value in environment.items())
+    return Configuration(
+        name=f"{worker_class}: slots, {driver}" + (f", {shown}" if shown else ""),
+        worker_class=worker_class,
+        project=Combination(worker_class, driver, DJANGO),
+        environment={"WEB_CONCURRENCY": str(WORKERS), "DATABASE_SLOTS": str(slots), **environment},
+        bound=WORKERS * slots,
+    )
+
+
+def peer(
+    worker_class: str, label: str, driver: str, *requirements: str, **others: Any
+) -> Configuration:
+    """Django as `label` says, on the same releases of everything that the service uses too."""
+    base = "asgi" if worker_class == "uvicorn" else worker_class
+    gunicorn = {"gevent": "gunicorn[gevent]"}.get(worker_class, "gunicorn")
+    drivers = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary,pool]"}
+    needs = ["django", gunicorn, drivers[driver], *requirements]
+    if worker_class == "eventlet":
+        needs.append("eventlet")
+    if driver == "psycopg2" and worker_class in ("gevent", "eventlet"):
+        needs.append("psycogreen")
+    return Configuration(
+        name=f"{worker_class}: {label}",
+        worker_class=worker_class,
+        project=Combination(base, driver, DJANGO),
+        requirements=tuple(needs),
+        **others,
+    )
+
+
+def django(worker_class: str, age: int | None, **options: Any) -> Configuration:
+    """Django's own connections. docs.djangoproject.com, "Persistent connections"."""
+    checks = {"CONN_HEALTH_CHECKS": True} if age != 0 else {}
+    return peer(
+        worker_class,
+        f"CONN_MAX_AGE={age}",
+        "psycopg2",
+        *(["uvicorn[standard]", "uvicorn-worker"] if worker_class == "uvicorn" else []),
+        database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": age, **checks},
+        worker="uvicorn_worker.UvicornWorker" if worker_class == "uvicorn" else worker_class,
+        **options,
+    )
+
+
+def native_pool(worker_class: str) -> Configuration:
+    """Django's pool, with health checks. docs.djangoproject.com, "Connection pool"."""
+    return peer(
+        worker_class,
+        "Django's pool",
+        "psycopg",
+        *(["uvicorn[standard]", "uvicorn-worker"] if worker_class == "uvicorn" else []),
+        database={
+            "ENGINE": POSTGRESQL,
+            "CONN_MAX_AGE": 0,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {"pool": {"min_size": SLOTS, "max_size": SLOTS, "timeout": 10}},
+        },
+        worker="uvicorn_worker.UvicornWorker" if worker_class == "uvicorn" else worker_class,
+        bound=BOUND,
+    )
+
+
+def unchecked(worker_class: str) -> Configuration:
+    """Connections kept without a health check: for sync and gthread the check's cost, and for
+    gevent, with keep-alive clients, a connection for each client that is never closed."""
+    return peer(
+        worker_class,
+        "never closed, no health check",
+        "psycopg2",
+        database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False},
+        worker=worker_class,
+    )
+
+
+GEVENTPOOL = peer(  # github.com/jneight/django-db-geventpool, README
+    "gevent",
+    "django-db-geventpool",
+    "psycopg2",
+    "django-db-geventpool",
+    database={
+        "ENGINE": "django_db_geventpool.backends.postgresql_psycopg2",
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"MAX_CONNS": SLOTS, "REUSE_CONNS": SLOTS},
+    },
+    worker="gevent",
+    bound=BOUND,
+)
+SQLALCHEMY = peer(  # github.com/altairbow/django-db-connection-pool, README
+    "gevent",
+    "SQLAlchemy's pool",
+    "psycopg2",
+    "django-db-connection-pool[psycopg2]",
+    database={
+        "ENGINE": "dj_db_conn_pool.backends.postgresql",
+        "POOL_OPTIONS": {"POOL_SIZE": SLOTS, "MAX_OVERFLOW": 0, "PRE_PING": True},
+    },
+    worker="gevent",
+    bound=BOUND,
+)
+
+
+def through_pgbouncer(worker_class: str) -> Configuration:
+    """PgBouncer in transaction mode on the same host. docs.djangoproject.com, "Transaction
+    pooling and server-side cursors"."""
+    return peer(
+        worker_class,
+        "PgBouncer",
+        "psycopg2",
+        database={
+            "ENGINE": POSTGRESQL,
+            "CONN_MAX_AGE": 0,
+            "DISABLE_SERVER_SIDE_CURSORS": True,
+            "PORT": PGBOUNCER,
+        },
+        worker=worker_class,
+        bound=BOUND,
+        pgbouncer=True,
+    )
+
+
+CONFIGURATIONS = [
+    service("gevent"),
+    service("gevent", "psycopg"),
+    native_pool("gevent"),
+    GEVENTPOOL,
+    SQLALCHEMY,
+    through_pgbouncer("gevent"),
+    django("gevent", 60),
+    django("gevent", 0),
+    unchecked("gevent"),
+    service("asgi"),
+    service("asgi", "psycopg"),
+    native_pool("asgi"),
+    through_pgbouncer("asgi"),
+    django("asgi", 60),
+    django("asgi", 0),
+    native_pool("uvicorn"),
+    django("uvicorn", 60),
+    django("uvicorn", 0),
+    service("eventlet"),
+    django("eventlet", 60),
+    django("eventlet", 0),
+    service("gthread"),
+    service("gthread", BENCH_HEALTH_CHECKS="false"),
+    django("gthread", 60),
+    django("gthread", 0),
+    service("sync"),
+    service("sync", BENCH_HEALTH_CHECKS="false"),
+    django("sync", 60),
+    django("sync", 0),
+]

@@ -1,0 +1,79 @@
+"""Where each configuration is installed: a generated project, or a peer's own environment."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from bench.configurations import Configuration
+from tests.combinations import PYTHON, Combination
+from tests.project import Project, interpreters
+
+
+class Unavailable(Exception):
+    """A configuration cannot be measured here; the message says why."""
+
+
+class Environments:
+    """Projects and virtual environments below `directory`, each made once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._projects: dict[Combination, Project] = {}
+        self._peers: dict[tuple[str, ...], Path] = {}
+
+    def project(self, combination: Combination) -> Project:
+        """A generated project, installed. Raises Unavailable."""
+        if combination not in self._projects:
+            python = PYTHON[combination.django_version]
+            if next(interpreters(python), None) is None:
+                raise Unavailable(f"no Python {python} or later on this machine")
+            output = self.directory / str(combination)
+            try:
+                self._projects[combination] = Project(output, combination)
+            except AssertionError as error:
+                raise Unavailable(f"installing failed: {error}") from error
+        return self._projects[combination]
+
+    def programs(self, configuration: Configuration) -> Path:
+        """The directory with the gunicorn that serves `configuration`. Raises Unavailable."""
+        project = self.project(configuration.project)
+        if configuration.is_service:
+            return project.directory / ".venv" / "bin"
+        key = (str(configuration.project), *configuration.requirements)
+        if key not in self._peers:
+            self._peers[key] = self._install(project, configuration)
+        return self._peers[key] / "bin"
+
+    def versions(self, configuration: Configuration) -> dict[str, str]:
+        """What is installed, by name."""
+        python = self.programs(configuration) / "python"
+        listed = _run(["uv", "pip", "list", "--format=freeze", "--python", str(python)])
+        pairs = [line.split("==") for line in listed.splitlines() if "==" in line]
+        return {name: version for name, version in pairs}
+
+    def _install(self, project: Project, configuration: Configuration) -> Path:
+        """A peer's environment, with the very releases that the generated project has."""
+        where = self.directory / f"peer-{len(self._peers)}"
+        python = project.environment["UV_PYTHON"]
+        constraints = where.with_suffix(".txt")
+        _run(["uv", "venv", "--quiet", "--python", python, str(where)])
+        export = ["uv", "export", "--quiet", "--no-hashes", "--no-annotate", "--no-dev"]
+        constraints.write_text(_run(export, project.directory))
+        install = ["uv", "pip", "install", "--quiet", "--python", str(where / "bin" / "python")]
+        _run([*install, "--constraint", str(constraints), *configuration.requirements])
+        return where
+
+
+def _run(command: list[str], directory: Path | None = None) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment | {"UV_PYTHON_DOWNLOADS": "never"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode:
+        raise Unavailable(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
+    return done.stdout

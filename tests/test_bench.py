@@ -1,0 +1,191 @@
+"""The bench works: it measures for real, counts what it says, and names what it could not do."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import load, run
+from bench.analysis import Figures, Spread, knee
+from bench.configurations import BOUND, django
+from bench.load import Load
+from tests.combinations import ROOT
+
+pytestmark = pytest.mark.xdist_group("bench")
+MEASURED = ("gevent: slots, psycopg2", "gevent: CONN_MAX_AGE=60")
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a quick run of a service and of one peer."""
+    output = tmp_path_factory.mktemp("bench")
+    only = "^gevent: (slots, psycopg2|CONN_MAX_AGE=60)$"
+    done = bench("--quick", "--only", only, "--output", str(output))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output
+
+
+def test_a_quick_run_measures_the_service_beside_its_peer(quick: Path) -> None:
+    figures = json.loads((quick / "figures.json").read_text())
+    assert set(figures["configurations"]) == set(MEASURED)
+    for name in MEASURED:
+        runs = [each for each in figures["runs"] if each["configuration"] == name]
+        assert len(runs) == len(run.QUICK.loads)
+        for each in runs:
+            assert each["requests"] > 0
+            assert each["samples"] > 5
+            assert each["cpu_gunicorn"] > 0
+            assert each["memory"] > 10
+    service = [each for each in figures["runs"] if each["configuration"] == MEASURED[0]]
+    assert 0 < max(each["peak"] for each in service) <= BOUND
+    assert not any(each["failed"] for each in service)
+    leak = figures["over_time"][MEASURED[1]]
+    assert leak["opened"] > BOUND
+
+
+def test_its_report_has_tables_and_pictures_and_says_that_it_is_no_whole_run(quick: Path) -> None:
+    report = (quick / "README.md").read_text()
+    assert "not a whole run" in report
+    assert "| gevent, psycopg2 / Django's pool" not in report  # it was not measured
+    for name in MEASURED:
+        assert name in report
+    pictures = sorted(quick.glob("*.svg"))
+    assert [picture.stem for picture in pictures] == [
+        f"{name}-{theme}"
+        for name in ("connections", "slots", "throughput")
+        for theme in ("dark", "light")
+    ]
+    for picture in pictures:
+        ElementTree.parse(picture)  # noqa: S314
+
+
+def test_the_report_of_the_same_figures_is_the_same(quick: Path) -> None:
+    before = {path.name: path.read_bytes() for path in quick.iterdir()}
+    assert bench("--report", "--output", str(quick)).returncode == 0
+    assert {path.name: path.read_bytes() for path in quick.iterdir()} == before
+
+
+def test_what_cannot_be_installed_is_noted_and_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = django("sync", 60)
+    missing = replace(there, name="missing", requirements=("no-such-distribution-of-ours",))
+    broken = replace(there, name="broken", worker="no_such_worker")
+    monkeypatch.setattr(run, "CONFIGURATIONS", [missing, broken, there])
+    tmp_path.chmod(0o755)
+    measured = run.Bench(replace(run.QUICK, loads=(run.MAIN,), over_time=1), tmp_path)
+    measured.run()
+    assert set(measured.figures["failed"]) == {"missing", "broken"}
+    assert "no-such-distribution-of-ours" in measured.figures["failed"]["missing"]
+    assert "no_such_worker" in measured.figures["failed"]["broken"]
+    assert [each["configuration"] for each in measured.figures["runs"]] == [there.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--rounds", "0"], 2, "--rounds has to be at least 1"),
+        (["--only", "no such"], 1, "see --list"),
+        (["--only", "("], 1, "no regular expression"),
+        (["--report", "--output", "/nonexistent"], 1, "run the bench without --report"),
+    ],
+)
+def test_bad_input_is_refused(arguments: list[str], code: int, message: str) -> None:
+    done = bench(*arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A server that gives every request this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Not to standard error."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("program", ["wrk", None])
+def test_a_generator_counts_what_was_answered_and_what_failed(
+    program: str | None, keep_alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if program and not shutil.which(program):
+        pytest.skip("wrk is not installed")
+    monkeypatch.setattr(load.shutil, "which", lambda name: program)
+    with answering(200) as url:
+        good = load.apply(url, Load("query", 4, keep_alive), 1)
+    assert good.requests > 50
+    assert not good.failed
+    assert 0 < good.p50 <= good.p95 <= good.p99
+    with answering(503) as url:
+        bad = load.apply(url, Load("query", 4, keep_alive), 1)
+    assert bad.requests == 0
+    assert bad.failed["status"] > 50
+    # The one in Python says what it could offer of what it should have.
+    assert (good.offered is None) == (program is not None)
+    if good.offered and good.wanted:
+        assert good.offered <= 1.1 * good.wanted
+
+
+def figures_of(*rates: tuple[str, int, float, bool]) -> Figures:
+    return Figures(
+        {
+            "runs": [
+                {
+                    "configuration": name,
+                    "round": number,
+                    "rate": rate,
+                    "lopsided": lopsided,
+                    "view": "query",
+                    "clients": 100,
+                    "keep_alive": True,
+                }
+                for name, number, rate, lopsided in rates
+            ]
+        }
+    )
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    rates = [("a", 1, 10.0, False), ("b", 1, 5.0, False), ("a", 2, 90.0, False)]
+    figures = figures_of(*rates, ("b", 2, 30.0, False), ("a", 3, 1.0, False))
+    assert figures.ratio("a", "b", run.MAIN, "rate") == Spread(2.5, 2.0, 3.0)
+
+
+def test_a_run_in_which_one_worker_got_all_clients_does_not_count_beside_others() -> None:
+    figures = figures_of(("a", 1, 10.0, True), ("a", 2, 20.0, False))
+    assert figures.spread("a", run.MAIN, "rate") == Spread(20.0, 20.0, 20.0)
+    assert figures_of(("a", 1, 10.0, True)).spread("a", run.MAIN, "rate") is not None
+
+
+def test_the_knee_is_the_fewest_slots_that_are_nearly_the_best() -> None:
+    rates = {1: 100.0, 2: 190.0, 5: 390.0, 10: 400.0, 20: 395.0}
+    assert knee({slots: Spread.of([rate]) for slots, rate in rates.items()}) == 5
