@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.servers import HEADERS
-
 REPORT = Path(__file__).with_name("wrk.lua")
 PATIENCE = 10  # seconds for one answer
 PACE = 0.8  # of what a service can do at most: the rate at which Python measures latency
@@ -63,9 +61,8 @@ def apply(url: str, load: Load, seconds: int) -> Answered:
 
 def _wrk(url: str, load: Load, seconds: int) -> Answered:
     command = ["wrk", "-t1", f"-c{load.clients}", f"-d{seconds}s", f"--timeout={PATIENCE}s"]
-    headers = HEADERS if load.keep_alive else {**HEADERS, "Connection": "close"}
-    for name, value in headers.items():
-        command += ["-H", f"{name}: {value}"]
+    if not load.keep_alive:
+        command += ["-H", "Connection: close"]
     done = subprocess.run(
         [*command, "-s", str(REPORT), f"{url}/{load.view}"],
         capture_output=True,
@@ -121,7 +118,6 @@ async def _ask(url: str, load: Load, seconds: float, rate: float | None) -> _Tal
     tally, began = _Tally(), time.monotonic()
     port = urlsplit(url).port
     lines = [f"GET /{load.view} HTTP/1.1", "Host: 127.0.0.1"]
-    lines += [f"{name}: {value}" for name, value in HEADERS.items()]
     lines += [] if load.keep_alive else ["Connection: close"]
     request = "\r\n".join([*lines, "", ""]).encode()
     due = iter(range(1 << 60))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 
@@ -18,11 +19,8 @@ LOPSIDED = 0.85
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_COUNT = (
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
-_SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+_COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+_SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
 
 
 @dataclass
@@ -40,22 +38,31 @@ class Eye:
     def __init__(self, server: PostgreSQL) -> None:
         self._connection = psycopg.connect(server.url, autocommit=True)
         self.pid = self._connection.info.backend_pid
+        self._databases = 0
 
     def close(self) -> None:
         self._connection.close()
 
-    def count(self) -> int:
-        return self._ask(_COUNT)
+    def new_database(self) -> str:
+        """Its name. What connects to it is counted apart from all else."""
+        self._databases += 1
+        name = f"bench_{self._databases}"
+        self._connection.execute(f"CREATE DATABASE {name}".encode())
+        return name
+
+    def count(self, database: str) -> int:
+        """Open connections."""
+        return self._ask(_COUNT, database)
 
     @contextmanager
-    def watching(self) -> Iterator[Connections]:
+    def watching(self, database: str) -> Iterator[Connections]:
         """Sample on a thread while the context lasts; `opened` is known at its end."""
         seen, stop, began = Connections(), threading.Event(), time.monotonic()
-        before = self._ask(_SESSIONS)
+        before = self._ask(_SESSIONS, database)
 
         def sample() -> None:
             while not stop.wait(INTERVAL):
-                seen.series.append((time.monotonic() - began, self.count()))
+                seen.series.append((time.monotonic() - began, self.count(database)))
 
         thread = threading.Thread(target=sample)
         thread.start()
@@ -64,17 +71,18 @@ class Eye:
         finally:
             stop.set()
             thread.join()
-            seen.peak = max((count for _, count in seen.series), default=self.count())
-            seen.opened = self._ask(_SESSIONS) - before
+            seen.peak = max((count for _, count in seen.series), default=0)
+            seen.opened = self._ask(_SESSIONS, database) - before
 
-    def rest(self, deadline: float = 10.0) -> None:
+    def rest(self, database: str, deadline: float = 10.0) -> None:
         """Until no statement runs: what a load left behind has ended."""
         give_up = time.monotonic() + deadline
-        while self._ask(_COUNT + " AND state = 'active'") and time.monotonic() < give_up:
+        active = _COUNT + " AND state = 'active'"
+        while self._ask(active, database) and time.monotonic() < give_up:
             time.sleep(INTERVAL)
 
-    def _ask(self, sql: str) -> int:
-        row = self._connection.execute(sql).fetchone()
+    def _ask(self, sql: LiteralString, database: str) -> int:
+        row = self._connection.execute(sql, [database]).fetchone()
         return int(row[0]) if row else 0
 
 

@@ -121,7 +121,8 @@ def stated(figures: Figures) -> str:
     return (
         f"Measured on {raw['began'][:10]} on {machine['cores']} cores ({machine['CPU']}, "
         f"{machine['system']}), load by {raw['generator']}, "
-        f"{', '.join(releases)}; medians of {raw['plan']['rounds']} interleaved rounds."
+        f"{', '.join(releases)}; medians of {raw['plan']['main_rounds']} interleaved "
+        f"rounds (other loads: {raw['plan']['rounds']})."
     )
 
 
@@ -133,7 +134,7 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield f"{stated(figures)} The run took {raw.get('minutes', '?')} minutes.\n"
     if raw["plan"]["only"] or raw["plan"]["rounds"] == 1 or raw["failed"].get("the run"):
         yield "**This is not a whole run: do not quote it.**\n"
-    yield HOW.format(workers=raw["workers"], slots=raw["slots"], seconds=raw["plan"]["seconds"])
+    yield HOW.format(workers=raw["workers"], slots=raw["slots"])
     titles = {
         "connections": "Connections over time",
         "throughput": "Throughput and latency",
@@ -154,11 +155,16 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
 
 HOW = """\
 Every configuration serves the same view from {workers} workers, on the same PostgreSQL, Django and
-gunicorn. The generated service runs as it is generated, with {slots} slots per worker and less its
-log of requests; a peer has the same middleware of Django's, and its connections as its own
-documentation sets them up, with a pool of {slots} per worker where it has one. A round starts each
-configuration in a shuffled order, warms it up, and puts every load on it for {seconds} s or more.
-Figures are medians of the rounds, with the lowest and the highest; ratios are taken within a round.
+gunicorn. The generated service runs as it is generated, with {slots} slots per worker, less the log
+of requests and Django's middleware, which would cost all the same; a peer has its connections as
+its own documentation sets them up, with a pool of {slots} per worker where it has one.
+
+Configurations that are compared run side by side, idle but for one; a round puts a load on each in
+turn, in a shuffled order, for a second or two. Figures are medians of the rounds, with the lowest
+and the highest; ratios are taken within a round. A gunicorn that failed requests, or keeps more
+connections than the bound, is started anew before its next run. Kept connections age after ten
+minutes, not after one.
+
 Connections are counted in `pg_stat_activity` every 20 ms and by `pg_stat_database`; CPU time and
 memory are read from `/proc`. The generator and the servers share the cores, so read ratios.
 [All loads](loads.md) has the rest.

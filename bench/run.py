@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from bench.configurations import BOUND, CONFIGURATIONS, SLOTS, WORKERS, Configur
 from bench.environments import Environments, Unavailable
 from bench.load import Load, apply, generator
 from bench.meters import Eye, memory, spent
-from bench.servers import Gunicorn, PostgreSQL, gunicorn, postgresql
+from bench.servers import PostgreSQL, gunicorn, postgresql
 
 MAIN = Load("query", clients=100, keep_alive=True)
 LOADS = [
@@ -44,7 +44,9 @@ OVER_TIME = (
     "uvicorn: CONN_MAX_AGE=60",
 )
 SWEEP = (1, 2, 5, 10, 20, 50)
-ROOMY = 600  # max_connections where a limit of the server is not what is measured
+# What is measured side by side.
+GROUPS = (("gevent",), ("asgi", "uvicorn"), ("eventlet",), ("gthread",), ("sync",))
+ROOMY = 800  # max_connections where a limit of the server is not what is measured
 USUAL = 100  # PostgreSQL's default
 AGAIN = 2  # further tries of a run in which one worker got all clients
 FEW = 200  # CPU ticks are too coarse to tell workers apart below so many requests
@@ -55,17 +57,26 @@ class Plan:
     """How much is measured."""
 
     rounds: int = 3
-    seconds: int = 2  # for one run
-    main_seconds: int = 4  # for the load that most targets name
+    seconds: int = 1  # for one run
+    # For the load that most targets name.
+    main_rounds: int = 9
+    main_seconds: int = 2
     over_time: int = 60  # seconds of each line in that picture
     loads: tuple[Load, ...] = tuple(LOADS)
     sweep: tuple[int, ...] = SWEEP
     only: str = ""
 
+    def of(self, load: Load) -> tuple[int, int]:
+        """Rounds and seconds for `load`."""
+        if load == MAIN:
+            return self.main_rounds, self.main_seconds
+        return self.rounds, self.seconds
+
 
 QUICK = Plan(
     rounds=1,
     seconds=1,
+    main_rounds=1,
     main_seconds=1,
     over_time=2,
     loads=(MAIN, Load("query", 16, False), Load("wait", 16, True)),
@@ -103,7 +114,7 @@ class Bench:
     def run(self, keep: Callable[[dict[str, Any]], object] = lambda figures: None) -> None:
         """All of it. A configuration that fails is noted, and the others go on.
 
-        After every round `keep` gets the figures so far.
+        After every part `keep` gets the figures so far.
         """
         began = time.monotonic()
         self._install()
@@ -111,10 +122,11 @@ class Bench:
         with self._postgresql(project, ROOMY) as (server, eye):
             self.figures["machine"]["PostgreSQL"] = version(server)
             self._pgbench(server)
-            for number in range(1, self.plan.rounds + 1):
-                self._round(number, server, eye)
-                self._sweep(number, server, eye)
-                keep(self.figures)
+            for group in GROUPS:
+                if together := [c for c in self.chosen if c.worker_class in group]:
+                    self._group(together, server, eye)
+                    keep(self.figures)
+            self._sweep(server, eye)
         with self._postgresql(project, USUAL) as (server, eye):
             self._over_time(server, eye)
         self.figures["minutes"] = round((time.monotonic() - began) / 60, 1)
@@ -145,149 +157,121 @@ class Bench:
             finally:
                 eye.close()
 
-    def _round(self, number: int, server: PostgreSQL, eye: Eye) -> None:
-        order = list(self.chosen)
-        random.Random(number).shuffle(order)  # noqa: S311
-        for position, configuration in enumerate(order, 1):
-            self.progress.begin(
-                f"round {number} of {self.plan.rounds}, {position} of {len(order)}: "
-                f"{configuration.name}"
-            )
-            try:
-                for run in self._loads(configuration, server, eye):
-                    self.figures["runs"].append({"round": number, **run})
-            except (Unavailable, RuntimeError, subprocess.SubprocessError) as error:
-                self._failed(configuration, error)
+    def _group(self, group: list[Configuration], server: PostgreSQL, eye: Eye) -> None:
+        """Configurations that are compared: all run, idle but for the one that is measured.
 
-    def _loads(
-        self, configuration: Configuration, server: PostgreSQL, eye: Eye
-    ) -> Iterator[dict[str, Any]]:
-        """Each load once. After failed requests the next load meets a new gunicorn."""
-        waiting = list(self.plan.loads)
-        while waiting:
-            with self._serving(configuration, server, eye) as running:
-                while waiting:
-                    run = self._balanced(running, waiting.pop(0), server, eye)
-                    yield run
-                    if run["failed"]:
-                        break
-                if configuration.is_service and configuration.worker_class in LENDING:
-                    self._beside(running, eye)
+        So the repeats of a load follow one another within seconds, and meet the same machine.
+        """
+        with self._fleet(group, server, eye) as fleet:
+            for load in self.plan.loads:
+                rounds, seconds = self.plan.of(load)
+                self.progress.begin(f"{group[0].worker_class}, {len(fleet)} configurations: {load}")
+                for number in range(1, rounds + 1):
+                    for name in shuffled(fleet, number):
+                        if run := self._try(fleet[name], load, seconds):
+                            self.figures["runs"].append({"round": number, **run})
+            for number in range(1, self.plan.main_rounds + 1):
+                for name in shuffled(fleet, number):
+                    self._beside(fleet[name])
 
     @contextmanager
-    def _serving(
-        self, configuration: Configuration, server: PostgreSQL, eye: Eye
-    ) -> Iterator[Gunicorn]:
-        """A warm gunicorn; after it, none of its connections are left."""
+    def _fleet(
+        self, group: list[Configuration], server: PostgreSQL, eye: Eye
+    ) -> Iterator[dict[str, "Member"]]:
+        """Those of `group` that start, by name."""
+        fleet: dict[str, Member] = {}
         try:
-            with gunicorn(
-                configuration, self.environments, server, self.directory / "running"
-            ) as running:
-                apply(running.url, MAIN, 1)
-                yield running
+            for configuration in group:
+                self.progress.say(f"start {configuration.name}")
+                member = Member(configuration, self.environments, server, eye, self.directory)
+                try:
+                    member.start()
+                except Unavailable as error:
+                    self._failed(configuration, error)
+                else:
+                    fleet[configuration.name] = member
+            yield fleet
         finally:
-            wait_until(lambda: eye.count() == 0)
+            for member in fleet.values():
+                member.stop()
 
-    def _balanced(
-        self, running: Gunicorn, load: Load, server: PostgreSQL, eye: Eye
-    ) -> dict[str, Any]:
-        """One run, and another while one worker gets all clients."""
-        lopsided = 0
-        while True:
-            run = self._measure(running, load, server, eye)
-            if not run["lopsided"] or lopsided == AGAIN:
-                return {**run, "lopsided_before": lopsided}
-            lopsided += 1
+    def _try(self, member: "Member", load: Load, seconds: int) -> dict[str, Any] | None:
+        """One run, and another while one worker gets all clients; None if it cannot be done."""
+        self.progress.say(f"{member.configuration.name}, {load}")
+        try:
+            lopsided = 0
+            while (run := member.measure(load, seconds))["lopsided"] and lopsided < AGAIN:
+                lopsided += 1
+            member.recover(after_failures=bool(run["failed"]))
+        except (Unavailable, RuntimeError, subprocess.SubprocessError) as error:
+            self._failed(member.configuration, error)
+            return None
+        return {**run, "lopsided_before": lopsided}
 
-    def _measure(
-        self, running: Gunicorn, load: Load, server: PostgreSQL, eye: Eye
-    ) -> dict[str, Any]:
-        eye.rest()
-        seconds = self.plan.main_seconds if load == MAIN else self.plan.seconds
-        self.progress.say(str(load))
-        before = spent(running, server, eye)
-        with eye.watching() as seen:
-            answered = apply(running.url, load, seconds)
-        used = spent(running, server, eye).since(before)
-        return {
-            "configuration": running.configuration.name,
-            **dataclasses.asdict(load),
-            **dataclasses.asdict(answered),
-            "rate": answered.rate,
-            "peak": seen.peak,
-            "opened": seen.opened,
-            "samples": len(seen.series),
-            "cpu_gunicorn": used.gunicorn,
-            "cpu_postgresql": used.postgresql,
-            "memory": memory(running),
-            "lopsided": used.lopsided and answered.requests > FEW,
-        }
-
-    def _beside(self, running: Gunicorn, eye: Eye) -> None:
+    def _beside(self, member: "Member") -> None:
         """Clients without database, alone and beside others that fill all slots."""
+        configuration = member.configuration
+        if not (configuration.is_service and configuration.worker_class in LENDING):
+            return
         free, full = Load("wait", 16, True), Load("slow", 100, True)
-        seconds = self.plan.seconds
-        eye.rest()
-        self.progress.say("clients without database, alone and beside full slots")
-        alone = apply(running.url, free, seconds)
-        with in_background(running.url, full, seconds + 1):
+        self.progress.say(f"{configuration.name}: clients without database beside full slots")
+        alone = apply(member.url, free, self.plan.seconds)
+        with in_background(member.url, full, self.plan.seconds + 1):
             time.sleep(0.5)
-            beside = apply(running.url, free, seconds)
+            beside = apply(member.url, free, self.plan.seconds)
+        member.eye.rest(member.database)
         self.figures["beside"].append(
             {
-                "configuration": running.configuration.name,
+                "configuration": configuration.name,
                 "alone": alone.rate,
                 "beside": beside.rate,
                 "failed": alone.failed | beside.failed,
             }
         )
 
-    def _sweep(self, number: int, server: PostgreSQL, eye: Eye) -> None:
+    def _sweep(self, server: PostgreSQL, eye: Eye) -> None:
         """Throughput over slots."""
         for worker_class in ("gevent", "asgi"):
             if not any(c.is_service and c.worker_class == worker_class for c in self.chosen):
                 continue
-            for slots in self.plan.sweep:
-                configuration = service(worker_class, DATABASE_SLOTS=str(slots))
-                self.progress.begin(f"round {number}: {worker_class} with {slots} slots")
-                try:
-                    with self._serving(configuration, server, eye) as running:
-                        for view in ("query", "slow"):
-                            run = self._balanced(running, Load(view, 100, True), server, eye)
-                            self.figures["sweep"].append(
-                                {"worker_class": worker_class, "slots": slots, **run}
-                            )
-                except (Unavailable, RuntimeError) as error:
-                    self._failed(configuration, error)
+            self.progress.begin(f"{worker_class}: throughput over slots")
+            group = [service(worker_class, DATABASE_SLOTS=str(n)) for n in self.plan.sweep]
+            with self._fleet(group, server, eye) as fleet:
+                for number in range(1, self.plan.rounds + 1):
+                    for view in ("query", "slow"):
+                        for name in shuffled(fleet, number):
+                            self._sweep_one(fleet[name], view)
+
+    def _sweep_one(self, member: "Member", view: str) -> None:
+        if run := self._try(member, Load(view, 100, True), self.plan.main_seconds):
+            slots = int(member.configuration.environment["DATABASE_SLOTS"])
+            worker_class = member.configuration.worker_class
+            self.figures["sweep"].append({"worker_class": worker_class, "slots": slots, **run})
 
     def _over_time(self, server: PostgreSQL, eye: Eye) -> None:
-        """Connections while each request comes on a new TCP connection."""
+        """Connections while each request comes on a new TCP connection, one after the other:
+        here they share what PostgreSQL allows by default."""
         load = Load("query", 100, keep_alive=False)
         for configuration in self.chosen:
             if configuration.name not in OVER_TIME:
                 continue
             self.progress.begin(f"connections over {self.plan.over_time} s: {configuration.name}")
-            try:
-                with (
-                    gunicorn(
-                        configuration, self.environments, server, self.directory / "running"
-                    ) as running,
-                    eye.watching() as seen,
-                ):
-                    answered = apply(running.url, load, self.plan.over_time)
-            except (Unavailable, RuntimeError) as error:
-                self._failed(configuration, error)
-                continue
-            finally:
-                wait_until(lambda: eye.count() == 0)
-            self.figures["over_time"][configuration.name] = {
-                "series": thinned(seen.series),
-                "peak": seen.peak,
-                "opened": seen.opened,
-                "requests": answered.requests,
-                "failed": answered.failed,
-                "max_connections": USUAL,
-            }
+            with self._fleet([configuration], server, eye) as fleet:
+                for member in fleet.values():
+                    try:
+                        with eye.watching(member.database) as seen:
+                            answered = apply(member.url, load, self.plan.over_time)
+                    except RuntimeError as error:
+                        self._failed(configuration, error)
+                        continue
+                    self.figures["over_time"][configuration.name] = {
+                        "series": thinned(seen.series),
+                        "peak": seen.peak,
+                        "opened": seen.opened,
+                        "requests": answered.requests,
+                        "failed": answered.failed,
+                        "max_connections": USUAL,
+                    }
 
     def _pgbench(self, server: PostgreSQL) -> None:
         """What PostgreSQL itself can do with as many clients, connections kept and not."""
@@ -313,6 +297,69 @@ class Bench:
     def _failed(self, configuration: Configuration, error: Exception) -> None:
         self.progress.begin(f"FAILED {configuration.name}: {error}")
         self.figures["failed"][configuration.name] = str(error)
+
+
+class Member:
+    """A configuration that runs beside others, on a database of its own."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        environments: Environments,
+        server: PostgreSQL,
+        eye: Eye,
+        directory: Path,
+    ) -> None:
+        self.configuration = configuration
+        self.environments = environments
+        self.eye = eye
+        self.database = eye.new_database()
+        self.server = server.with_database(self.database)
+        self.directory = directory / self.database
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        """Raises Unavailable."""
+        arguments = self.configuration, self.environments, self.server, self.directory
+        self.running = self._stack.enter_context(gunicorn(*arguments))
+        apply(self.url, MAIN, 1)  # warm it up
+
+    def stop(self) -> None:
+        """And wait until PostgreSQL has seen it."""
+        self._stack.close()
+        wait_until(lambda: self.eye.count(self.database) == 0)
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    def measure(self, load: Load, seconds: int) -> dict[str, Any]:
+        """Put `load` on it, and note all there is to read meanwhile."""
+        self.eye.rest(self.database)
+        before = spent(self.running, self.server, self.eye)
+        with self.eye.watching(self.database) as seen:
+            answered = apply(self.url, load, seconds)
+        used = spent(self.running, self.server, self.eye).since(before)
+        return {
+            "configuration": self.configuration.name,
+            **dataclasses.asdict(load),
+            **dataclasses.asdict(answered),
+            "rate": answered.rate,
+            "peak": seen.peak,
+            "opened": seen.opened,
+            "samples": len(seen.series),
+            "cpu_gunicorn": used.gunicorn,
+            "cpu_postgresql": used.postgresql,
+            "memory": memory(self.running),
+            "lopsided": used.lopsided and answered.requests > FEW,
+        }
+
+    def recover(self, after_failures: bool) -> None:
+        """Start anew what failed, or what keeps more connections than others may have:
+        neither its next run nor theirs should suffer for it."""
+        if after_failures or self.eye.count(self.database) > BOUND:
+            self.stop()
+            self.start()
 
 
 class Progress:
@@ -342,6 +389,11 @@ def in_background(url: str, load: Load, seconds: int) -> Iterator[None]:
         going = thread.submit(apply, url, load, seconds)
         yield
         going.result()
+
+
+def shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """Another order in each round, and the same in each run of the bench."""
+    return random.Random(seed).sample(sorted(names), len(set(names)))  # noqa: S311
 
 
 def wait_until(condition: Any, deadline: float = 20.0) -> None:

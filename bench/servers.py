@@ -10,11 +10,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from bench.configurations import BOUND, PGBOUNCER, SLOTS, WORKERS, Configuration
 from bench.environments import Environments, Unavailable
@@ -22,7 +22,6 @@ from tests.project import Project
 
 SITE = Path(__file__).resolve().parent / "site"
 DEADLINE = 30.0  # seconds for a server to start or to stop
-HEADERS = {"X-Forwarded-Proto": "https"}  # a proxy ended TLS
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class PostgreSQL:
     pid: int
     binaries: Path
     account: str | None  # whom it runs as, when this is root
+
+    def with_database(self, name: str) -> "PostgreSQL":
+        """The same server, another database."""
+        return replace(self, url=urlsplit(self.url)._replace(path=f"/{name}").geturl())
 
     @property
     def address(self) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def _environment(
 
 def get(url: str) -> int:
     """The status of one answer. Raises OSError."""
-    with urlopen(Request(url, headers=HEADERS), timeout=10) as answer:  # noqa: S310
+    with urlopen(url, timeout=10) as answer:  # noqa: S310
         answer.read()
         return int(answer.status)
 
