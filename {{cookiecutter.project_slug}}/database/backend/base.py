@@ -73,6 +73,9 @@ class ConnectionCareMixin(_Base):
     closed_in_transaction: bool
     health_check_enabled: bool
     health_check_done: bool
+{% if cookiecutter.__lends %}
+    close_at: float | None
+{% endif %}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -151,7 +154,7 @@ class ConnectionCareMixin(_Base):
             and len(self.execute_wrappers) == 1
             and all(cursor.closed for cursor in self._named_cursors)
             and not connection.closed
-            and connection.info.transaction_status == IDLE
+            and {{ cookiecutter.__transaction_status }} == IDLE
             and self.autocommit == self.settings_dict["AUTOCOMMIT"]
         )
 
@@ -163,6 +166,14 @@ class ConnectionCareMixin(_Base):
         else:
             self.discard()
 
+{% if cookiecutter.__lends %}
+    def close_if_aged(self) -> None:
+        """When lent again: the rest was looked at when it was given back, and it has lain idle."""
+        self.health_check_done = False
+        if self.close_at is not None and monotonic() >= self.close_at:
+            self.close()
+
+{% endif %}
     def discard(self) -> None:
         """Close without a word to the server, whatever state this connection is in."""
         connection, self.connection = self.connection, None
