@@ -8,6 +8,7 @@ installed. Nothing else should run on the machine meanwhile.
 import argparse
 import json
 import re
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as well")
     arguments = parser.parse_args()
     for name in ("rounds", "seconds"):
-        if (getattr(arguments, name) or 1) < 1:
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             parser.error(f"--{name} has to be at least 1")
     try:
         re.compile(arguments.only)
@@ -78,6 +79,8 @@ def main() -> int:
 
 def measure(plan: Plan, file: Path) -> None:
     """Put the figures of a run into `file`, after every round; an interrupted run keeps them."""
+    # Terminated as well as interrupted: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         # PostgreSQL and PgBouncer run as another user when this is root.
         Path(directory).chmod(0o755)

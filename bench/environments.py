@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from itertools import count
 from pathlib import Path
 
 from bench.configurations import Configuration
@@ -20,6 +21,7 @@ class Environments:
         self.directory = directory
         self._projects: dict[Combination, Project] = {}
         self._peers: dict[tuple[str, ...], Path] = {}
+        self._number = count()
 
     def project(self, combination: Combination) -> Project:
         """A generated project, installed. Raises Unavailable."""
@@ -53,7 +55,7 @@ class Environments:
 
     def _install(self, project: Project, configuration: Configuration) -> Path:
         """A peer's environment, with the very releases that the generated project has."""
-        where = self.directory / f"peer-{len(self._peers)}"
+        where = self.directory / f"peer-{next(self._number)}"
         python = project.environment["UV_PYTHON"]
         constraints = where.with_suffix(".txt")
         _run(["uv", "venv", "--quiet", "--python", python, str(where)])

@@ -90,7 +90,8 @@ async def _open_loop(url: str, load: Load, seconds: int) -> Answered:
     """
     full = await _ask(url, load, seconds / 2, rate=None)
     wanted = PACE * full.answered / full.seconds
-    paced = await _ask(url, load, seconds / 2, rate=wanted)
+    # Where nothing was answered there is no rate, and no latency.
+    paced = await _ask(url, load, seconds / 2, rate=wanted) if wanted else _Tally()
     ordered = sorted(paced.latencies) or [0.0]
     p50, p95, p99 = (1000 * ordered[int(part * (len(ordered) - 1))] for part in (0.5, 0.95, 0.99))
     return Answered(
@@ -100,7 +101,7 @@ async def _open_loop(url: str, load: Load, seconds: int) -> Answered:
         p50=p50,
         p95=p95,
         p99=p99,
-        offered=paced.sent / paced.seconds,
+        offered=paced.sent / paced.seconds if wanted else 0.0,
         wanted=wanted,
     )
 

@@ -150,13 +150,15 @@ def throughput(figures: Figures, theme: str) -> Figure | None:
         axes.set_xlabel(label)
         axes.grid(axis="y", visible=False)
     right.set_xscale("log")
+    right.set_xlim(left=1)
+    right.xaxis.set_major_formatter("{x:g}")
     left.invert_yaxis()
     return figure
 
 
 def slots(figures: Figures, theme: str) -> Figure | None:
     """Throughput over slots per worker, with the knee of each line."""
-    views = {"query": "a query that costs nothing", "slow": "a query of 50 ms"}
+    views = {"query": "a quick query", "slow": "a query of 50 ms"}
     lines = [
         (f"{worker_class}, {views[view]}", sweep)
         for view in views

@@ -15,7 +15,7 @@ from bench.targets import targets
 
 NEW_TCP = Load("query", 100, keep_alive=False)
 VIEWS = {
-    "query": "a query that costs the server nothing",
+    "query": "a quick query, which costs the server next to nothing",
     "slow": "a query of 50 ms",
     "wait": "50 ms of waiting for another service, no database",
     "plain": "nothing at all: the limit of gunicorn and Django",
@@ -134,7 +134,7 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield f"{stated(figures)} The run took {raw.get('minutes', '?')} minutes.\n"
     if raw["plan"]["only"] or raw["plan"]["rounds"] == 1 or raw["failed"].get("the run"):
         yield "**This is not a whole run: do not quote it.**\n"
-    yield HOW.format(workers=raw["workers"], slots=raw["slots"])
+    yield HOW.format(workers=raw["workers"], slots=raw["slots"], **raw["plan"])
     titles = {
         "connections": "Connections over time",
         "throughput": "Throughput and latency",
@@ -160,10 +160,12 @@ of requests and Django's middleware, which would cost all the same; a peer has i
 its own documentation sets them up, with a pool of {slots} per worker where it has one.
 
 Configurations that are compared run side by side, idle but for one; a round puts a load on each in
-turn, in a shuffled order, for a second or two. Figures are medians of the rounds, with the lowest
-and the highest; ratios are taken within a round. A gunicorn that failed requests, or keeps more
-connections than the bound, is started anew before its next run. Kept connections age after ten
-minutes, not after one.
+turn, in a shuffled order, for {seconds} s, or {main_seconds} s where most targets look. Figures are
+medians of the rounds, with the lowest and the highest; ratios are taken within a round.
+A gunicorn that failed requests, or keeps more connections than the bound, is started anew before
+its next run; one that opens a connection for each client and never closes it is measured three
+times as long, so that connecting weighs less. Kept connections age after ten minutes, not after
+one.
 
 Connections are counted in `pg_stat_activity` every 20 ms and by `pg_stat_database`; CPU time and
 memory are read from `/proc`. The generator and the servers share the cores, so read ratios.

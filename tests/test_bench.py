@@ -120,6 +120,8 @@ def answering(status: int) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Length", "2")
+            if self.headers.get("Connection") == "close":
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(b"ok")
 

@@ -8,12 +8,14 @@ import threading
 import time
 from collections import deque
 from typing import Any
+from unittest import mock
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from database.slots import Lease, Slots, SlotTimeout
+from database.slots import Lease, Slots, SlotTimeout, Waiter
 
 DEADLINE = 10.0
 
@@ -95,21 +97,8 @@ class Lending(RuleBasedStateMachine):
     @rule()
     def be_killed_while_waiting(self) -> None:
         """As a greenlet at gunicorn's graceful timeout: the wait itself raises."""
-        waiters = self.slots._waiters
-
-        class Fatal(deque[Any]):
-            def append(self, waiter: Any) -> None:
-                waiter.served = _Deadly()
-                super().append(waiter)
-
-        self.slots._waiters = Fatal(waiters)
-        try:
+        with mock.patch("database.slots.Waiter", Doomed), pytest.raises(Killed):
             Lease(self.slots)
-        except Killed:
-            pass
-        else:
-            raise AssertionError("was served out of turn")
-        self.slots._waiters = deque(self.slots._waiters)
 
     @rule()
     def fail_while_holding(self) -> None:
@@ -144,13 +133,13 @@ class Lending(RuleBasedStateMachine):
             time.sleep(0.0005)
 
 
-class _Deadly:
-    """A lock that kills who waits for it."""
+class Doomed(Waiter):
+    """Is killed as soon as it waits."""
 
-    def acquire(self, timeout: float) -> bool:
+    def wait(self, timeout: float) -> None:
         raise Killed
 
-    def release(self) -> None:
+    def serve(self, slot: Any) -> None:
         raise AssertionError("a killed waiter was served")
 
 
