@@ -207,7 +207,7 @@ class Bench:
             while (run := member.measure(load, seconds))["lopsided"] and lopsided < AGAIN:
                 lopsided += 1
             member.recover(after_failures=bool(run["failed"]))
-        except (Unavailable, RuntimeError, subprocess.SubprocessError) as error:
+        except Exception as error:  # whatever it is, the others go on
             self._failed(member.configuration, error)
             return None
         return {**run, "lopsided_before": lopsided}
@@ -219,11 +219,15 @@ class Bench:
             return
         free, full = Load("wait", 16, True), Load("slow", 100, True)
         self.progress.say(f"{configuration.name}: clients without database beside full slots")
-        alone = apply(member.url, free, self.plan.seconds)
-        with in_background(member.url, full, self.plan.seconds + 1):
-            time.sleep(0.5)
-            beside = apply(member.url, free, self.plan.seconds)
-        member.eye.rest(member.database)
+        try:
+            alone = apply(member.url, free, self.plan.seconds)
+            with in_background(member.url, full, self.plan.seconds + 1):
+                time.sleep(0.5)
+                beside = apply(member.url, free, self.plan.seconds)
+            member.eye.rest(member.database)
+        except Exception as error:  # as above
+            self._failed(configuration, error)
+            return
         self.figures["beside"].append(
             {
                 "configuration": configuration.name,
@@ -265,7 +269,7 @@ class Bench:
                     try:
                         with eye.watching(member.database) as seen:
                             answered = apply(member.url, load, self.plan.over_time)
-                    except RuntimeError as error:
+                    except Exception as error:  # as above
                         self._failed(configuration, error)
                         continue
                     self.figures["over_time"][configuration.name] = {
@@ -299,8 +303,9 @@ class Bench:
                 self.figures["failed"]["pgbench"] = str(error)[-300:]
 
     def _failed(self, configuration: Configuration, error: Exception) -> None:
-        self.progress.begin(f"FAILED {configuration.name}: {error}")
-        self.figures["failed"][configuration.name] = str(error)
+        reason = str(error) or type(error).__name__
+        self.progress.begin(f"FAILED {configuration.name}: {reason}")
+        self.figures["failed"][configuration.name] = reason
 
 
 class Member:
