@@ -13,14 +13,17 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.configurations import CONFIGURATIONS
 from bench.environments import Unavailable
+from bench.plan import QUICK, Plan
 from bench.report import compact, is_whole, write
-from bench.run import QUICK, Bench, Plan
+from bench.run import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "docs" / "benchmarks"
+WHOLE = ROOT / "docs" / "benchmarks"
+PARTIAL = ROOT / ".bench"
 FIGURES = "figures.json"
 
 
@@ -31,13 +34,23 @@ def main() -> int:
     )
     parser.add_argument("--list", action="store_true", help="name the configurations, and end")
     parser.add_argument("--only", metavar="REGEX", default="", help="those whose name matches")
-    parser.add_argument("--rounds", type=int, help=f"repeats of all (default {Plan.rounds})")
-    parser.add_argument("--seconds", type=int, help=f"for a run (default {Plan.seconds})")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"repeats of each load (default {Plan.rounds}, of the main one {Plan.main_rounds})",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        help=f"for a load (default {Plan.seconds}, for the main one {Plan.main_seconds})",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="does it work? Few loads, once; no figures to quote"
     )
     parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="directory (default docs/benchmarks)"
+        "--output",
+        type=Path,
+        help="directory (default docs/benchmarks; of a run that leaves something out, .bench)",
     )
     parser.add_argument(
         "--report", action="store_true", help="measure nothing: write the report of the last run"
@@ -55,25 +68,30 @@ def main() -> int:
     if arguments.list:
         print("\n".join(configuration.name for configuration in CONFIGURATIONS))
         return 0
-    figures_file = arguments.output / FIGURES
+    partial = arguments.quick or arguments.only or arguments.rounds or arguments.seconds
+    output = arguments.output or (PARTIAL if partial else WHOLE)
+    figures_file = output / FIGURES
     if not arguments.report:
-        given = {
-            name: getattr(arguments, name)
-            for name in ("rounds", "seconds", "only")
-            if getattr(arguments, name)
-        }
+        given: dict[str, Any] = {"only": arguments.only}
+        if arguments.rounds:
+            given |= {"rounds": arguments.rounds, "main_rounds": arguments.rounds}
+        if arguments.seconds:
+            given |= {"seconds": arguments.seconds, "main_seconds": arguments.seconds}
         plan = replace(QUICK if arguments.quick else Plan(), **given)
         try:
-            arguments.output.mkdir(parents=True, exist_ok=True)
+            output.mkdir(parents=True, exist_ok=True)
             measure(plan, figures_file)
         except (OSError, Unavailable) as error:
             sys.exit(f"bench: {error}")
     if not figures_file.exists():
         sys.exit(f"{figures_file} does not exist: run the bench without --report first")
     figures = json.loads(figures_file.read_text())
-    write(figures, arguments.output, readme=ROOT / "README.md" if is_whole(figures) else None)
+    whole = is_whole(figures) and output == WHOLE
+    write(figures, output, readme=ROOT / "README.md" if whole else None)
     if arguments.json:
         print(json.dumps(figures))
+    else:
+        print(output / "README.md")
     return 1 if figures["failed"] else 0
 
 

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bench.analysis import Figures, knee
-from bench.run import MAIN
+from bench.plan import MAIN
 
 THEMES = {
     "light": {"ink": "#1f2328", "faint": "#d1d9e0", "paper": "#ffffff"},

@@ -1,17 +1,13 @@
 """The run: every configuration under every load, in rounds, so that all meet the same noise."""
 
 import dataclasses
-import os
-import platform
 import random
 import re
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,73 +15,18 @@ from typing import Any
 from bench.configurations import BOUND, CONFIGURATIONS, SLOTS, WORKERS, Configuration, service
 from bench.environments import Environments, Unavailable
 from bench.load import Load, apply, generator
-from bench.meters import Eye, memory, spent
-from bench.servers import PostgreSQL, gunicorn, postgresql
+from bench.machine import machine, version
+from bench.member import Member
+from bench.meters import Eye
+from bench.plan import LENDING, OVER_TIME, Plan
+from bench.progress import Progress
+from bench.servers import PostgreSQL, postgresql
 
-MAIN = Load("query", clients=100, keep_alive=True)
-LOADS = [
-    *(
-        Load("query", clients, keep_alive)
-        for keep_alive in (True, False)
-        for clients in (16, 100, 400)
-    ),
-    *(Load(view, 100, keep_alive) for view in ("slow", "wait") for keep_alive in (True, False)),
-    Load("plain", 100, keep_alive=True),
-]
-LENDING = ("gevent", "asgi", "eventlet")
-# One line each in the picture of connections over time.
-OVER_TIME = (
-    "gevent: slots, psycopg2",
-    "gevent: CONN_MAX_AGE=60",
-    "gevent: CONN_MAX_AGE=0",
-    "gevent: Django's pool",
-    "gevent: django-db-geventpool",
-    "gevent: SQLAlchemy's pool",
-    "gevent: PgBouncer",
-    "asgi: slots, psycopg2",
-    "asgi: CONN_MAX_AGE=60",
-    "uvicorn: CONN_MAX_AGE=60",
-)
-SWEEP = (1, 2, 5, 10, 20, 50)
 # What is measured side by side.
 GROUPS = (("gevent",), ("asgi", "uvicorn"), ("eventlet",), ("gthread",), ("sync",))
 ROOMY = 800  # max_connections where a limit of the server is not what is measured
 USUAL = 100  # PostgreSQL's default
 AGAIN = 2  # further tries of a run in which one worker got all clients
-FEW = 200  # CPU ticks are too coarse to tell workers apart below so many requests
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    rounds: int = 3
-    seconds: int = 1  # for one run
-    # For the load that most targets name: long enough that each client's first request, which
-    # waits until gunicorn accepts its connection, is less than one percent of all.
-    main_rounds: int = 5
-    main_seconds: int = 6
-    over_time: int = 60  # seconds of each line in that picture
-    loads: tuple[Load, ...] = tuple(LOADS)
-    sweep: tuple[int, ...] = SWEEP
-    only: str = ""
-
-    def of(self, load: Load) -> tuple[int, int]:
-        """Rounds and seconds for `load`."""
-        if load == MAIN:
-            return self.main_rounds, self.main_seconds
-        return self.rounds, self.seconds
-
-
-QUICK = Plan(
-    rounds=1,
-    seconds=1,
-    main_rounds=1,
-    main_seconds=1,
-    over_time=2,
-    loads=(MAIN, Load("query", 16, False), Load("wait", 16, True)),
-    sweep=(1, 10),
-)
 
 
 class Bench:
@@ -181,7 +122,7 @@ class Bench:
     @contextmanager
     def _fleet(
         self, group: list[Configuration], server: PostgreSQL, eye: Eye
-    ) -> Iterator[dict[str, "Member"]]:
+    ) -> Iterator[dict[str, Member]]:
         """Those of `group` that start, by name."""
         fleet: dict[str, Member] = {}
         try:
@@ -199,7 +140,7 @@ class Bench:
             for member in fleet.values():
                 member.stop()
 
-    def _try(self, member: "Member", load: Load, seconds: int) -> dict[str, Any] | None:
+    def _try(self, member: Member, load: Load, seconds: int) -> dict[str, Any] | None:
         """One run, and another while one worker gets all clients; None if it cannot be done."""
         self.progress.say(f"{member.configuration.name}, {load}")
         try:
@@ -212,7 +153,7 @@ class Bench:
             return None
         return {**run, "lopsided_before": lopsided}
 
-    def _beside(self, member: "Member") -> None:
+    def _beside(self, member: Member) -> None:
         """Clients without database, alone and beside others that fill all slots."""
         configuration = member.configuration
         if not (configuration.is_service and configuration.worker_class in LENDING):
@@ -250,7 +191,7 @@ class Bench:
                         for name in shuffled(fleet, number):
                             self._sweep_one(fleet[name], view)
 
-    def _sweep_one(self, member: "Member", view: str) -> None:
+    def _sweep_one(self, member: Member, view: str) -> None:
         if run := self._try(member, Load(view, 100, True), self.plan.seconds):
             slots = int(member.configuration.environment["DATABASE_SLOTS"])
             worker_class = member.configuration.worker_class
@@ -308,90 +249,6 @@ class Bench:
         self.figures["failed"][configuration.name] = reason
 
 
-class Member:
-    """A configuration that runs beside others, on a database of its own."""
-
-    def __init__(
-        self,
-        configuration: Configuration,
-        environments: Environments,
-        server: PostgreSQL,
-        eye: Eye,
-        directory: Path,
-    ) -> None:
-        self.configuration = configuration
-        self.environments = environments
-        self.eye = eye
-        self.database = eye.new_database()
-        self.server = server.with_database(self.database)
-        self.directory = directory / self.database
-        self._stack = ExitStack()
-
-    def start(self) -> None:
-        """Raises Unavailable."""
-        arguments = self.configuration, self.environments, self.server, self.directory
-        self.running = self._stack.enter_context(gunicorn(*arguments))
-        apply(self.url, MAIN, 1)  # warm it up
-
-    def stop(self) -> None:
-        """And wait until PostgreSQL has seen it."""
-        self._stack.close()
-        wait_until(lambda: self.eye.count(self.database) == 0)
-
-    @property
-    def url(self) -> str:
-        return self.running.url
-
-    def measure(self, load: Load, seconds: int) -> dict[str, Any]:
-        """Put `load` on it, and note all there is to read meanwhile."""
-        self.eye.rest(self.database)
-        before = spent(self.running, self.server, self.eye)
-        with self.eye.watching(self.database) as seen:
-            answered = apply(self.url, load, seconds * self.configuration.times)
-        used = spent(self.running, self.server, self.eye).since(before)
-        return {
-            "configuration": self.configuration.name,
-            **dataclasses.asdict(load),
-            **dataclasses.asdict(answered),
-            "rate": answered.rate,
-            "peak": seen.peak,
-            "opened": seen.opened,
-            "samples": len(seen.series),
-            "cpu_gunicorn": used.gunicorn,
-            "cpu_postgresql": used.postgresql,
-            "memory": memory(self.running),
-            "lopsided": used.lopsided and answered.requests > FEW,
-        }
-
-    def recover(self, after_failures: bool) -> None:
-        """Start anew what failed, or what keeps more connections than others may have:
-        neither its next run nor theirs should suffer for it."""
-        settled = wait_until(lambda: self.eye.count(self.database) <= BOUND, deadline=1.0)
-        if after_failures or not settled:
-            self.stop()
-            self.start()
-
-
-class Progress:
-    """On a terminal one line that changes, else a line for each configuration."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._terminal = sys.stderr.isatty()
-        self._step = ""
-
-    def begin(self, step: str) -> None:
-        self._step = f"{(time.monotonic() - self._began) / 60:5.1f} min  {step}"
-        end = "" if self._terminal else "\n"
-        print(f"\r\033[K{self._step}" if self._terminal else self._step, end=end, file=sys.stderr)
-
-    def say(self, detail: str) -> None:
-        if self._terminal:
-            line = f"\r\033[K{self._step}: {detail}"
-            print(line[: shutil.get_terminal_size().columns + 3], end="", file=sys.stderr)
-            sys.stderr.flush()
-
-
 @contextmanager
 def in_background(url: str, load: Load, seconds: int) -> Iterator[None]:
     """Another load beside the one that is measured."""
@@ -406,14 +263,6 @@ def shuffled(names: Iterable[str], seed: int) -> list[str]:
     return random.Random(seed).sample(sorted(names), len(set(names)))  # noqa: S311
 
 
-def wait_until(condition: Callable[[], bool], deadline: float = 20.0) -> bool:
-    """Whether `condition()` came to hold within `deadline` seconds."""
-    give_up = time.monotonic() + deadline
-    while not (held := condition()) and time.monotonic() < give_up:
-        time.sleep(0.05)
-    return held
-
-
 def thinned(series: Iterable[tuple[float, int]], step: float = 0.2) -> list[tuple[float, int]]:
     """The highest count of each step: what a picture can show."""
     highest: dict[int, int] = {}
@@ -421,20 +270,3 @@ def thinned(series: Iterable[tuple[float, int]], step: float = 0.2) -> list[tupl
         key = int(at / step)
         highest[key] = max(count, highest.get(key, 0))
     return [(round(key * step, 1), count) for key, count in sorted(highest.items())]
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"model name\s*: (.*)", cpuinfo)
-    return {
-        "CPU": model[1] if model else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "system": f"{platform.system()} {platform.release()}",
-    }
-
-
-def version(server: PostgreSQL) -> str:
-    command = [str(server.binaries / "postgres"), "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.split(") ")[-1].split()[0]

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import load, run
+from bench import load, plan, run
 from bench.analysis import Figures, Spread, knee
 from bench.configurations import BOUND, django
 from bench.load import Load
@@ -44,7 +44,7 @@ def test_a_quick_run_measures_the_service_beside_its_peer(quick: Path) -> None:
     assert set(figures["configurations"]) == set(MEASURED)
     for name in MEASURED:
         runs = [each for each in figures["runs"] if each["configuration"] == name]
-        assert len(runs) == len(run.QUICK.loads)
+        assert len(runs) == len(plan.QUICK.loads)
         for each in runs:
             assert each["requests"] > 0
             assert each["samples"] > 5
@@ -87,7 +87,7 @@ def test_what_cannot_be_installed_is_noted_and_does_not_end_the_run(
     broken = replace(there, name="broken", worker="no_such_worker")
     monkeypatch.setattr(run, "CONFIGURATIONS", [missing, broken, there])
     tmp_path.chmod(0o755)
-    measured = run.Bench(replace(run.QUICK, loads=(run.MAIN,), over_time=1), tmp_path)
+    measured = run.Bench(replace(plan.QUICK, loads=(plan.MAIN,), over_time=1), tmp_path)
     measured.run()
     assert set(measured.figures["failed"]) == {"missing", "broken"}
     assert "no-such-distribution-of-ours" in measured.figures["failed"]["missing"]
@@ -179,13 +179,13 @@ def figures_of(*rates: tuple[str, int, float, bool]) -> Figures:
 def test_ratios_are_taken_within_a_round() -> None:
     rates = [("a", 1, 10.0, False), ("b", 1, 5.0, False), ("a", 2, 90.0, False)]
     figures = figures_of(*rates, ("b", 2, 30.0, False), ("a", 3, 1.0, False))
-    assert figures.ratio("a", "b", run.MAIN, "rate") == Spread(2.5, 2.0, 3.0)
+    assert figures.ratio("a", "b", plan.MAIN, "rate") == Spread(2.5, 2.0, 3.0)
 
 
 def test_a_run_in_which_one_worker_got_all_clients_does_not_count_beside_others() -> None:
     figures = figures_of(("a", 1, 10.0, True), ("a", 2, 20.0, False))
-    assert figures.spread("a", run.MAIN, "rate") == Spread(20.0, 20.0, 20.0)
-    assert figures_of(("a", 1, 10.0, True)).spread("a", run.MAIN, "rate") is not None
+    assert figures.spread("a", plan.MAIN, "rate") == Spread(20.0, 20.0, 20.0)
+    assert figures_of(("a", 1, 10.0, True)).spread("a", plan.MAIN, "rate") is not None
 
 
 def test_the_knee_is_the_fewest_slots_that_are_nearly_the_best() -> None:

@@ -140,7 +140,7 @@ MUTATIONS = [
         "connections left in a transaction are lent",
         GTHREAD,
         "database/backend/base.py",
-        r"connection\.info\.transaction_status == IDLE",
+        r"connection\.get_transaction_status\(\) == IDLE",
         "True",
         "test_connections.py",
         "test_what_a_request_leaves_is_never_seen_by_the_next[open-transaction]",

@@ -1,0 +1,27 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bench.servers import PostgreSQL
+
+
+def machine() -> dict[str, Any]:
+    """Its processor and its system."""
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"model name\s*: (.*)", cpuinfo)
+    return {
+        "CPU": model[1] if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def version(server: PostgreSQL) -> str:
+    command = [str(server.binaries / "postgres"), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.split(") ")[-1].split()[0]
