@@ -10,10 +10,13 @@ from typing import Any
 from bench.configurations import BOUND, Configuration
 from bench.environments import Environments
 from bench.load import Load, apply
-from bench.meters import Eye, memory, spent
+from bench.meters import LOPSIDED, Eye, memory, spent
 from bench.plan import MAIN
 from bench.servers import PostgreSQL, gunicorn
 
+SETTLES = 3.0  # seconds that it may take to end what clients left behind
+LOOK = 0.1  # seconds between two looks at its CPU time
+IDLE = 0.1  # of one core, which counts as doing nothing
 FEW = 200  # CPU ticks are too coarse to tell workers apart below so many requests
 
 
@@ -41,6 +44,7 @@ class Member:
         arguments = self.configuration, self.environments, self.server, self.directory
         self.running = self._stack.enter_context(gunicorn(*arguments))
         apply(self.url, MAIN, 1)  # warm it up
+        wait_until(self._rests, deadline=SETTLES)
 
     def stop(self) -> None:
         """And wait until PostgreSQL has seen it."""
@@ -69,16 +73,27 @@ class Member:
             "cpu_gunicorn": used.gunicorn,
             "cpu_postgresql": used.postgresql,
             "memory": memory(self.running),
-            "lopsided": used.lopsided and answered.requests > FEW,
+            "busiest_worker": used.busiest,
+            "lopsided": used.busiest > LOPSIDED and answered.requests > FEW,
         }
 
     def recover(self, after_failures: bool) -> None:
-        """Start anew what failed, or what keeps more connections than others may have:
-        neither its next run nor theirs should suffer for it."""
-        settled = wait_until(lambda: self.eye.count(self.database) <= BOUND, deadline=1.0)
-        if after_failures or not settled:
+        """Wait until it has ended what the clients left behind: the next run is another's.
+
+        What failed is started anew, and so is what goes on for long or keeps more connections
+        than others may have.
+        """
+        at_rest = wait_until(self._rests, deadline=SETTLES)
+        if after_failures or not at_rest or self.eye.count(self.database) > BOUND:
             self.stop()
             self.start()
+
+    def _rests(self) -> bool:
+        """Whether neither its gunicorn nor PostgreSQL has anything to do for it."""
+        before = spent(self.running, self.server, self.eye)
+        time.sleep(LOOK)
+        used = spent(self.running, self.server, self.eye).since(before)
+        return used.gunicorn + used.postgresql <= LOOK * IDLE
 
 
 def wait_until(condition: Callable[[], bool], deadline: float = 20.0) -> bool:

@@ -99,10 +99,9 @@ class Spent:
         return Spent(self.gunicorn - before.gunicorn, self.postgresql - before.postgresql, workers)
 
     @property
-    def lopsided(self) -> bool:
-        """Whether one worker did the work of all."""
-        spent = sum(self.workers.values())
-        return len(self.workers) > 1 and max(self.workers.values()) > LOPSIDED * spent
+    def busiest(self) -> float:
+        """The part of the workers' time that one of them spent; LOPSIDED: the work of all."""
+        return max(self.workers.values(), default=0) / max(sum(self.workers.values()), 1e-9)
 
 
 def spent(server: Gunicorn, postgresql: PostgreSQL, eye: Eye) -> Spent:
