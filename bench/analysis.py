@@ -22,6 +22,11 @@ class Spread:
         return cls(median(values), min(values), max(values))
 
 
+def is_service(name: str) -> bool:
+    """Whether a configuration of this name is a generated project."""
+    return ": slots, " in name
+
+
 class Figures:
     """What the bench noted, asked by configuration and load."""
 
@@ -56,7 +61,7 @@ class Figures:
         return [
             run
             for run in self.raw["runs"]
-            if ": slots, " in run["configuration"] and run["configuration"].startswith(worker_class)
+            if is_service(run["configuration"]) and run["configuration"].startswith(worker_class)
         ]
 
     def bound(self, configuration: str) -> int | None:

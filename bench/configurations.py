@@ -31,15 +31,23 @@ class Configuration:
     environment: dict[str, str] = field(default_factory=dict)
     # Connections that it may open, where it has a bound.
     bound: int | None = None
-    # gunicorn's name of the worker class, where it is not our name of it.
-    worker: str = ""
-    pgbouncer: bool = False
     # How much longer than others it is measured, so that the connects at its start weigh less.
     times: int = 1
 
     @property
     def is_service(self) -> bool:
         return not self.requirements
+
+    @property
+    def worker(self) -> str:
+        """gunicorn's name of the worker class."""
+        named = {"uvicorn": "uvicorn_worker.UvicornWorker"}
+        return named.get(self.worker_class, self.worker_class)
+
+    @property
+    def pgbouncer(self) -> bool:
+        """Whether it connects through PgBouncer."""
+        return self.database.get("PORT") == PGBOUNCER
 
     @property
     def gateway(self) -> str:
@@ -72,8 +80,9 @@ def peer(
     gunicorn = {"gevent": "gunicorn[gevent]"}.get(worker_class, "gunicorn")
     drivers = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary,pool]"}
     needs = ["django", gunicorn, drivers[driver], *requirements]
-    if worker_class == "eventlet":
-        needs.append("eventlet")
+    needs += {"eventlet": ["eventlet"], "uvicorn": ["uvicorn[standard]", "uvicorn-worker"]}.get(
+        worker_class, []
+    )
     if driver == "psycopg2" and worker_class in ("gevent", "eventlet"):
         needs.append("psycogreen")
     return Configuration(
@@ -85,17 +94,14 @@ def peer(
     )
 
 
-def django(worker_class: str, age: int | None, **options: Any) -> Configuration:
+def django(worker_class: str, age: int) -> Configuration:
     """Django's own connections. docs.djangoproject.com, "Persistent connections"."""
     checks = {"CONN_HEALTH_CHECKS": True} if age != 0 else {}
     return peer(
         worker_class,
         f"CONN_MAX_AGE={age}",
         "psycopg2",
-        *(["uvicorn[standard]", "uvicorn-worker"] if worker_class == "uvicorn" else []),
         database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": age, **checks},
-        worker="uvicorn_worker.UvicornWorker" if worker_class == "uvicorn" else worker_class,
-        **options,
     )
 
 
@@ -105,14 +111,12 @@ def native_pool(worker_class: str) -> Configuration:
         worker_class,
         "Django's pool",
         "psycopg",
-        *(["uvicorn[standard]", "uvicorn-worker"] if worker_class == "uvicorn" else []),
         database={
             "ENGINE": POSTGRESQL,
             "CONN_MAX_AGE": 0,
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {"pool": {"min_size": SLOTS, "max_size": SLOTS, "timeout": 10}},
         },
-        worker="uvicorn_worker.UvicornWorker" if worker_class == "uvicorn" else worker_class,
         bound=BOUND,
     )
 
@@ -124,7 +128,6 @@ def never_closed(worker_class: str) -> Configuration:
         "never closed, no health check",
         "psycopg2",
         database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False},
-        worker=worker_class,
         times=3,
     )
 
@@ -141,7 +144,6 @@ GEVENTPOOL = peer(  # github.com/jneight/django-db-geventpool, README
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"MAX_CONNS": SLOTS, "REUSE_CONNS": SLOTS},
     },
-    worker="gevent",
     bound=BOUND,
 )
 SQLALCHEMY = peer(  # github.com/altairbow/django-db-connection-pool, README
@@ -153,7 +155,6 @@ SQLALCHEMY = peer(  # github.com/altairbow/django-db-connection-pool, README
         "ENGINE": "dj_db_conn_pool.backends.postgresql",
         "POOL_OPTIONS": {"POOL_SIZE": SLOTS, "MAX_OVERFLOW": 0, "PRE_PING": True},
     },
-    worker="gevent",
     bound=BOUND,
 )
 
@@ -171,9 +172,7 @@ def through_pgbouncer(worker_class: str) -> Configuration:
             "DISABLE_SERVER_SIDE_CURSORS": True,
             "PORT": PGBOUNCER,
         },
-        worker=worker_class,
         bound=BOUND,
-        pgbouncer=True,
     )
 
 

@@ -1,7 +1,5 @@
 """Where each configuration is installed: a generated project, or a peer's own environment."""
 
-import os
-import subprocess
 from itertools import count
 from pathlib import Path
 
@@ -49,33 +47,27 @@ class Environments:
     def versions(self, configuration: Configuration) -> dict[str, str]:
         """What is installed, by name."""
         python = self.programs(configuration) / "python"
-        listed = _run(["uv", "pip", "list", "--format=freeze", "--python", str(python)])
+        project = self.project(configuration.project)
+        listed = _run(project, "uv", "pip", "list", "--format=freeze", "--python", str(python))
         pairs = [line.split("==") for line in listed.splitlines() if "==" in line]
         return {name: version for name, version in pairs}
 
     def _install(self, project: Project, configuration: Configuration) -> Path:
         """A peer's environment, with the very releases that the generated project has."""
         where = self.directory / f"peer-{next(self._number)}"
-        python = project.environment["UV_PYTHON"]
         constraints = where.with_suffix(".txt")
-        _run(["uv", "venv", "--quiet", "--python", python, str(where)])
+        _run(project, "uv", "venv", "--quiet", str(where))
         export = ["uv", "export", "--quiet", "--no-hashes", "--no-annotate", "--no-dev"]
-        constraints.write_text(_run(export, project.directory))
+        constraints.write_text(_run(project, *export))
         install = ["uv", "pip", "install", "--quiet", "--python", str(where / "bin" / "python")]
-        _run([*install, "--constraint", str(constraints), *configuration.requirements])
+        given = ["--constraint", str(constraints), *configuration.requirements]
+        _run(project, *install, *given)
         return where
 
 
-def _run(command: list[str], directory: Path | None = None) -> str:
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        command,
-        cwd=directory,
-        env=environment | {"UV_PYTHON_DOWNLOADS": "never"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+def _run(project: Project, *command: str) -> str:
+    """The output of `command` in the project's environment. Raises Unavailable."""
+    done = project.attempt(*command)
     if done.returncode:
         raise Unavailable(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -57,12 +57,11 @@ class Member:
 
     def measure(self, load: Load, seconds: int) -> dict[str, Any]:
         """Put `load` on it, and note all there is to read meanwhile."""
-        self.eye.rest(self.database)
         before = spent(self.running, self.server, self.eye)
         with self.eye.watching(self.database) as seen:
             answered = apply(self.url, load, seconds * self.configuration.times)
         used = spent(self.running, self.server, self.eye).since(before)
-        return {
+        noted = {
             "configuration": self.configuration.name,
             **dataclasses.asdict(load),
             **dataclasses.asdict(answered),
@@ -76,8 +75,10 @@ class Member:
             "busiest_worker": used.busiest,
             "lopsided": used.busiest > LOPSIDED and answered.requests > FEW,
         }
+        self.recover(after_failures=bool(answered.failed))
+        return noted
 
-    def recover(self, after_failures: bool) -> None:
+    def recover(self, after_failures: bool = False) -> None:
         """Wait until it has ended what the clients left behind: the next run is another's.
 
         What failed is started anew, and so is what goes on for long or keeps more connections
@@ -90,6 +91,8 @@ class Member:
 
     def _rests(self) -> bool:
         """Whether neither its gunicorn nor PostgreSQL has anything to do for it."""
+        if self.eye.active(self.database):
+            return False
         before = spent(self.running, self.server, self.eye)
         time.sleep(LOOK)
         used = spent(self.running, self.server, self.eye).since(before)

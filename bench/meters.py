@@ -1,24 +1,21 @@
 """What is read beside the load: connections every 20 ms, CPU time, memory."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 
+from bench.processes import children, resident, seconds
 from bench.servers import Gunicorn, PostgreSQL
 
 INTERVAL = 0.02  # seconds between two samples
 # A worker with more than this share of the CPU time had all clients, or nearly all.
 LOPSIDED = 0.85
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 _SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
 
@@ -74,12 +71,9 @@ class Eye:
             seen.peak = max((count for _, count in seen.series), default=0)
             seen.opened = self._ask(_SESSIONS, database) - before
 
-    def rest(self, database: str, deadline: float = 10.0) -> None:
-        """Until no statement runs: what a load left behind has ended."""
-        give_up = time.monotonic() + deadline
-        active = _COUNT + " AND state = 'active'"
-        while self._ask(active, database) and time.monotonic() < give_up:
-            time.sleep(INTERVAL)
+    def active(self, database: str) -> int:
+        """Connections on which a statement runs."""
+        return self._ask(_COUNT + " AND state = 'active'", database)
 
     def _ask(self, sql: LiteralString, database: str) -> int:
         row = self._connection.execute(sql, [database]).fetchone()
@@ -106,34 +100,17 @@ class Spent:
 
 def spent(server: Gunicorn, postgresql: PostgreSQL, eye: Eye) -> Spent:
     """What has been used so far. A backend that ended is in its postmaster's account."""
-    workers = {pid: _seconds(pid) for pid in server.workers()}
-    backends = [pid for pid in _children(postgresql.pid) if pid != eye.pid]
+    workers = {pid: seconds(pid) for pid in server.workers()}
+    backends = [pid for pid in children(postgresql.pid) if pid != eye.pid]
     return Spent(
-        gunicorn=_seconds(server.process.pid, dead_too=True) + sum(workers.values()),
-        postgresql=_seconds(postgresql.pid, dead_too=True)
-        + sum(map(_seconds, [*backends, *server.others])),
+        gunicorn=seconds(server.process.pid, dead_too=True) + sum(workers.values()),
+        postgresql=seconds(postgresql.pid, dead_too=True)
+        + sum(map(seconds, [*backends, *server.others])),
         workers=workers,
     )
 
 
 def memory(server: Gunicorn) -> float:
     """Resident memory per worker, MiB: the mean."""
-    pages = [int(_read(pid, "statm").split()[1]) for pid in server.workers()]
-    return sum(pages) * _PAGE / 2**20 / max(1, len(pages))
-
-
-def _seconds(pid: int, dead_too: bool = False) -> float:
-    # proc(5): utime, stime, cutime, cstime are fields 14 to 17; the name before may have spaces.
-    fields = _read(pid, "stat").rpartition(")")[2].split()
-    return sum(map(int, fields[11 : 15 if dead_too else 13])) / _TICKS
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in _read(pid, f"task/{pid}/children").split()]
-
-
-def _read(pid: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_text()
-    except OSError:
-        return ""  # it has ended
+    workers = server.workers()
+    return sum(map(resident, workers)) / max(1, len(workers))

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bench.analysis import Figures, knee
+from bench.analysis import Figures, is_service, knee
 from bench.plan import MAIN
 
 THEMES = {
@@ -68,10 +68,6 @@ def _style(theme: str) -> Iterator[None]:
         yield
 
 
-def is_ours(name: str) -> bool:
-    return ": slots, " in name
-
-
 def connections(figures: Figures, theme: str) -> Figure | None:
     """Open connections over time, each line named at its end."""
     noted = figures.raw["over_time"]
@@ -85,11 +81,11 @@ def connections(figures: Figures, theme: str) -> Figure | None:
                   textcoords="offset points")  # fmt: skip
     others = iter(OTHERS * 2)
     labels = []
-    for name, each in sorted(noted.items(), key=lambda item: is_ours(item[0])):
+    for name, each in sorted(noted.items(), key=lambda item: is_service(item[0])):
         times, counts = zip(*each["series"], strict=True)
-        colour = OURS[theme] if is_ours(name) else next(others)
-        axes.step(times, counts, color=colour, linewidth=2.6 if is_ours(name) else 1.2,
-                  linestyle=":" if is_ours(name) and name.startswith("asgi") else "-")  # fmt: skip
+        colour = OURS[theme] if is_service(name) else next(others)
+        axes.step(times, counts, color=colour, linewidth=2.6 if is_service(name) else 1.2,
+                  linestyle=":" if name.startswith("asgi: slots") else "-")  # fmt: skip
         failed = sum(each["failed"].values())
         text = f"{name} ({failed:,} failed)" if failed else name
         labels.append((counts[-1], max(counts), text, colour))
@@ -114,7 +110,7 @@ def _label_ends(axes: Any, x: float, labels: list[tuple[int, int, str, str]], ga
             textcoords=axes.get_yaxis_transform(),
             color=colour,
             va="center",
-            fontweight="bold" if is_ours(text) else "normal",
+            fontweight="bold" if is_service(text) else "normal",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0},
             annotation_clip=False,
         )
@@ -134,7 +130,7 @@ def throughput(figures: Figures, theme: str) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 1.2 + 0.27 * len(rows)))
     left, right = figure.subplots(1, 2, sharey=True)
     names = [name for name, _, _ in rows]
-    colours = [OURS[theme] if is_ours(name) else OTHERS[5] for name in names]
+    colours = [OURS[theme] if is_service(name) else OTHERS[5] for name in names]
     for axes, spreads, label in (
         (left, [rate for _, rate, _ in rows], "requests per second"),
         (right, [p99 for _, _, p99 in rows], "p99, milliseconds (logarithmic)"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bench.load import Load
 
 MAIN = Load("query", clients=100, keep_alive=True)
+PLAIN = Load("plain", clients=100, keep_alive=True)  # the limit of gunicorn and Django
 LOADS = [
     *(
         Load("query", clients, keep_alive)
@@ -12,7 +13,7 @@ LOADS = [
         for clients in (16, 100, 400)
     ),
     *(Load(view, 100, keep_alive) for view in ("slow", "wait") for keep_alive in (True, False)),
-    Load("plain", 100, keep_alive=True),
+    PLAIN,
 ]
 LENDING = ("gevent", "asgi", "eventlet")
 # One line each in the picture of connections over time.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import pictures
-from bench.analysis import Figures, Spread, knee
+from bench.analysis import Figures, Spread, is_service, knee
 from bench.load import Load
-from bench.plan import LOADS, MAIN
+from bench.plan import LOADS, MAIN, PLAIN
 from bench.targets import targets
 
 NEW_TCP = Load("query", 100, keep_alive=False)
@@ -112,10 +112,9 @@ def stated(figures: Figures) -> str:
     for configuration in raw["configurations"].values():
         for name, version in configuration["versions"].items():
             versions.setdefault(name, version)
-    first = next(iter(raw["configurations"].values()))["versions"]
     releases = [f"PostgreSQL {raw['machine'].get('PostgreSQL', '?')}"]
     releases += [
-        f"{name} {first.get(name) or versions[name]}"
+        f"{name} {versions[name]}"
         for name in ("django", "gunicorn", "psycopg2-binary", "psycopg", "gevent", "uvicorn")
         if name in versions
     ]
@@ -209,7 +208,7 @@ def table(figures: Figures, load: Load, names: list[str], short: bool = False) -
         if not runs:
             continue
         cells = {
-            "configuration": f"**{name}**" if ": slots, " in name else name,
+            "configuration": f"**{name}**" if is_service(name) else name,
             "requests/s": spread_of(figures.spread(name, load, "rate"), not short),
             "p50 ms": spread_of(figures.spread(name, load, "p50")),
             "p95 ms": spread_of(figures.spread(name, load, "p95")),
@@ -295,9 +294,8 @@ def limits(figures: Figures) -> Iterator[str]:
     yield "## Limits\n"
     for name, rate in figures.raw["pgbench"].items():
         yield f"- `pgbench`, as many clients as there are slots, {name}: {number(rate)} per second."
-    plain = Load("plain", 100, keep_alive=True)
     for name in figures.raw["configurations"]:
-        spread = figures.spread(name, plain, "rate")
+        spread = figures.spread(name, PLAIN, "rate")
         if spread and (": slots, psycopg2" in name or "CONN_MAX_AGE=0" in name):
             yield f"- {name}, the same view without a database: {spread_of(spread)} per second."
     yield ""

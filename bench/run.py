@@ -147,7 +147,6 @@ class Bench:
             lopsided = 0
             while (run := member.measure(load, seconds))["lopsided"] and lopsided < AGAIN:
                 lopsided += 1
-            member.recover(after_failures=bool(run["failed"]))
         except Exception as error:  # whatever it is, the others go on
             self._failed(member.configuration, error)
             return None
@@ -165,7 +164,7 @@ class Bench:
             with in_background(member.url, full, self.plan.seconds + 1):
                 time.sleep(0.5)
                 beside = apply(member.url, free, self.plan.seconds)
-            member.eye.rest(member.database)
+            member.recover()
         except Exception as error:  # as above
             self._failed(configuration, error)
             return
@@ -206,21 +205,23 @@ class Bench:
                 continue
             self.progress.begin(f"connections over {self.plan.over_time} s: {configuration.name}")
             with self._fleet([configuration], server, eye) as fleet:
-                for member in fleet.values():
-                    try:
-                        with eye.watching(member.database) as seen:
-                            answered = apply(member.url, load, self.plan.over_time)
-                    except Exception as error:  # as above
-                        self._failed(configuration, error)
-                        continue
-                    self.figures["over_time"][configuration.name] = {
-                        "series": thinned(seen.series),
-                        "peak": seen.peak,
-                        "opened": seen.opened,
-                        "requests": answered.requests,
-                        "failed": answered.failed,
-                        "max_connections": USUAL,
-                    }
+                if not fleet:
+                    continue
+                member = fleet[configuration.name]
+                try:
+                    with eye.watching(member.database) as seen:
+                        answered = apply(member.url, load, self.plan.over_time)
+                except Exception as error:  # as above
+                    self._failed(configuration, error)
+                    continue
+            self.figures["over_time"][configuration.name] = {
+                "series": thinned(seen.series),
+                "peak": seen.peak,
+                "opened": seen.opened,
+                "requests": answered.requests,
+                "failed": answered.failed,
+                "max_connections": USUAL,
+            }
 
     def _pgbench(self, server: PostgreSQL) -> None:
         """What PostgreSQL itself can do with as many clients, connections kept and not."""

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 from bench.configurations import BOUND, PGBOUNCER, SLOTS, WORKERS, Configuration
 from bench.environments import Environments, Unavailable
+from bench.processes import children
 from tests.project import Project
 
 SITE = Path(__file__).resolve().parent / "site"
@@ -124,8 +125,7 @@ class Gunicorn:
 
     def workers(self) -> list[int]:
         """The pids of its worker processes."""
-        pid = self.process.pid
-        return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+        return children(self.process.pid)
 
 
 @contextmanager
@@ -181,7 +181,6 @@ def _environment(
     database = {**server.address, **configuration.database}
     if database["PORT"] == PGBOUNCER:
         database["PORT"] = str(pgbouncer_port)
-    green = configuration.worker_class in ("gevent", "eventlet")
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(SITE),
@@ -194,7 +193,7 @@ def _environment(
         "BENCH_DATABASE": json.dumps(database),
         "BENCH_GATEWAY": configuration.gateway,
         "BENCH_WORKER": configuration.worker,
-        "BENCH_PSYCOGREEN": str(green and "psycogreen" in configuration.requirements).lower(),
+        "BENCH_PSYCOGREEN": str("psycogreen" in configuration.requirements).lower(),
         **configuration.environment,
     }
 
@@ -249,10 +248,3 @@ def _as_user(account: str | None) -> dict[str, Any]:
     if account is None:
         return {}
     return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": [], "cwd": "/"}
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bench.analysis import Figures, Spread
+from bench.analysis import Figures, Spread, value_of
 from bench.load import Load
-from bench.plan import LENDING, MAIN
+from bench.plan import LENDING, MAIN, PLAIN
 
-PLAIN = Load("plain", 100, keep_alive=True)
 WORKER_CLASSES = (*LENDING, "gthread", "sync")
 
 
@@ -25,10 +24,10 @@ class Target:
 
 def targets(figures: Figures) -> Iterator[Target]:
     """All that the run has the figures for."""
-    for what, ours, theirs, load, measure, limit in RATIOS:
-        if measured := figures.ratio(ours, theirs, load, measure):
-            best = figures.spread(ours, PLAIN, measure)
-            peer = figures.spread(theirs, load, measure)
+    for what, ours, theirs, load, limit in RATIOS:
+        if measured := figures.ratio(ours, theirs, load, "rate"):
+            best = figures.spread(ours, PLAIN, "rate")
+            peer = figures.spread(theirs, load, "rate")
             met = _at_least(what, measured, limit)
             yield replace(met, limit=best.median / peer.median if best and peer else None)
     yield from _tail(figures)
@@ -44,36 +43,33 @@ GEVENT, GEVENT_3, ASGI = (
     "gevent: slots, psycopg",
     "asgi: slots, psycopg2",
 )
-RATIOS: list[tuple[str, str, str, Load, str, float]] = [
-    ("gevent, psycopg2 / Django's pool", GEVENT, "gevent: Django's pool", MAIN, "rate", 1.4),
+RATIOS: list[tuple[str, str, str, Load, float]] = [
+    ("gevent, psycopg2 / Django's pool", GEVENT, "gevent: Django's pool", MAIN, 1.4),
     (
         "gevent, psycopg2 / django-db-geventpool",
         GEVENT,
         "gevent: django-db-geventpool",
         MAIN,
-        "rate",
         1.5,
     ),
-    ("gevent, psycopg2 / CONN_MAX_AGE=0", GEVENT, "gevent: CONN_MAX_AGE=0", MAIN, "rate", 20),
+    ("gevent, psycopg2 / CONN_MAX_AGE=0", GEVENT, "gevent: CONN_MAX_AGE=0", MAIN, 20),
     (
         "gevent, psycopg2 / a connection per client, never closed",
         GEVENT,
         "gevent: never closed, no health check",
         MAIN,
-        "rate",
         0.95,
     ),
-    ("gevent, psycopg 3 / Django's pool", GEVENT_3, "gevent: Django's pool", MAIN, "rate", 1.2),
-    ("asgi, psycopg2 / Django's pool", ASGI, "asgi: Django's pool", MAIN, "rate", 2.0),
-    ("asgi, psycopg2 / CONN_MAX_AGE=0", ASGI, "asgi: CONN_MAX_AGE=0", MAIN, "rate", 15),
-    ("asgi without database / plain Django", ASGI, "asgi: CONN_MAX_AGE=0", PLAIN, "rate", 2.0),
+    ("gevent, psycopg 3 / Django's pool", GEVENT_3, "gevent: Django's pool", MAIN, 1.2),
+    ("asgi, psycopg2 / Django's pool", ASGI, "asgi: Django's pool", MAIN, 2.0),
+    ("asgi, psycopg2 / CONN_MAX_AGE=0", ASGI, "asgi: CONN_MAX_AGE=0", MAIN, 15),
+    ("asgi without database / plain Django", ASGI, "asgi: CONN_MAX_AGE=0", PLAIN, 2.0),
     *(
         (
             f"{worker_class}, health check on / off",
             f"{worker_class}: slots, psycopg2",
             f"{worker_class}: slots, psycopg2, BENCH_HEALTH_CHECKS=false",
             MAIN,
-            "rate",
             0.95,
         )
         for worker_class in ("gthread", "sync")
@@ -111,7 +107,7 @@ def _opened(figures: Figures, worker_class: str) -> Target:
 
 def _failed(figures: Figures, worker_class: str) -> Target:
     runs = figures.of_service(worker_class)
-    failed = sum(sum(run["failed"].values()) for run in runs)
+    failed = sum(value_of(run, "failed") for run in runs)
     requests = sum(run["requests"] for run in runs)
     what = f"{worker_class}: failed requests of {requests:,}"
     return Target(what, "0", Spread.of([failed]), failed == 0)

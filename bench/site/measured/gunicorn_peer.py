@@ -3,7 +3,7 @@
 import os
 
 wsgi_app = f"measured.{os.environ['BENCH_GATEWAY']}:application"
-bind = f"0.0.0.0:{os.environ['PORT']}"
+bind = f"127.0.0.1:{os.environ['PORT']}"
 workers = int(os.environ["WEB_CONCURRENCY"])
 worker_class = os.environ["BENCH_WORKER"]
 if worker_class == "gthread":
