@@ -54,21 +54,28 @@ class Configuration:
         return "asgi" if self.worker_class in ("asgi", "uvicorn") else "wsgi"
 
 
-def service(worker_class: str, driver: str = "psycopg2", **environment: str) -> Configuration:
-    """The generated project."""
-    slots = int(environment.get("DATABASE_SLOTS", 1 if worker_class == "sync" else SLOTS))
-    shown = ", ".join(f"{name}={value}" for name, value in environment.items())
+def service(
+    worker_class: str,
+    driver: str = "psycopg2",
+    slots: int | None = None,
+    health_checks: bool = True,
+) -> Configuration:
+    """The generated project; with `slots` slots per worker where it is not the usual number."""
+    name = f"{worker_class}: slots, {driver}"
+    name += f", {slots} per worker" if slots else ""
+    name += "" if health_checks else ", no health check"
+    usual = 1 if worker_class == "sync" else SLOTS
     return Configuration(
-        name=f"{worker_class}: slots, {driver}" + (f", {shown}" if shown else ""),
+        name=name,
         worker_class=worker_class,
         project=Combination(worker_class, driver, DJANGO),
         environment={
             "WEB_CONCURRENCY": str(WORKERS),
-            "DATABASE_SLOTS": str(slots),
+            "DATABASE_SLOTS": str(slots or usual),
             "CONN_MAX_AGE": str(AGE),
-            **environment,
+            "BENCH_HEALTH_CHECKS": str(health_checks),
         },
-        bound=WORKERS * slots,
+        bound=WORKERS * (slots or usual),
     )
 
 
@@ -199,11 +206,11 @@ CONFIGURATIONS = [
     django("eventlet", 60),
     django("eventlet", 0),
     service("gthread"),
-    service("gthread", BENCH_HEALTH_CHECKS="false"),
+    service("gthread", health_checks=False),
     django("gthread", AGE),
     django("gthread", 0),
     service("sync"),
-    service("sync", BENCH_HEALTH_CHECKS="false"),
+    service("sync", health_checks=False),
     django("sync", AGE),
     django("sync", 0),
 ]

@@ -85,7 +85,8 @@ class Member:
         than others may have.
         """
         at_rest = wait_until(self._rests, deadline=SETTLES)
-        if after_failures or not at_rest or self.eye.count(self.database) > BOUND:
+        most = self.configuration.bound or BOUND
+        if after_failures or not at_rest or self.eye.count(self.database) > most:
             self.stop()
             self.start()
 

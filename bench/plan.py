@@ -40,7 +40,7 @@ class Plan:
     seconds: int = 1  # for one run
     # For the load that most targets name: long enough that each client's first request, which
     # waits until gunicorn accepts its connection, is less than one percent of all.
-    main_rounds: int = 5
+    main_rounds: int = 7
     main_seconds: int = 6
     over_time: int = 60  # seconds of each line in that picture
     loads: tuple[Load, ...] = tuple(LOADS)

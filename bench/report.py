@@ -157,8 +157,9 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
 HOW = """\
 Every configuration serves the same view from {workers} workers, on the same PostgreSQL, Django and
 gunicorn. The generated service runs as it is generated, with {slots} slots per worker, less the log
-of requests and Django's middleware, which would cost all the same; a peer has its connections as
-its own documentation sets them up, with a pool of {slots} per worker where it has one.
+of requests and Django's middleware, which would cost all the same (views state their length, as it
+would); a peer has its connections as its own documentation sets them up, with a pool of {slots} per
+worker where it has one.
 
 Configurations that are compared run side by side, idle but for one; a round puts a load on each in
 turn, in a shuffled order, for {seconds} s, or {main_seconds} s where most targets look. Figures are

@@ -183,7 +183,7 @@ class Bench:
             if not any(c.is_service and c.worker_class == worker_class for c in self.chosen):
                 continue
             self.progress.begin(f"{worker_class}: throughput over slots")
-            group = [service(worker_class, DATABASE_SLOTS=str(n)) for n in self.plan.sweep]
+            group = [service(worker_class, slots=n) for n in self.plan.sweep]
             with self._fleet(group, server, eye) as fleet:
                 for number in range(1, self.plan.rounds + 1):
                     for view in ("query", "slow"):

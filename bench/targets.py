@@ -68,7 +68,7 @@ RATIOS: list[tuple[str, str, str, Load, float]] = [
         (
             f"{worker_class}, health check on / off",
             f"{worker_class}: slots, psycopg2",
-            f"{worker_class}: slots, psycopg2, BENCH_HEALTH_CHECKS=false",
+            f"{worker_class}: slots, psycopg2, no health check",
             MAIN,
             0.95,
         )

@@ -9,5 +9,4 @@ from config.settings import MIDDLEWARE as GENERATED
 ROOT_URLCONF = "measured.urls"
 # Its own middleware is measured; Django's would cost all configurations the same.
 MIDDLEWARE = [name for name in GENERATED if not name.startswith("django.")]
-if os.environ.get("BENCH_HEALTH_CHECKS") == "false":
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = False
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = os.environ["BENCH_HEALTH_CHECKS"] == "True"

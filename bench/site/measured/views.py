@@ -21,21 +21,27 @@ def slow(request: HttpRequest) -> HttpResponse:
 def wait(request: HttpRequest) -> HttpResponse:
     """Wait for another service; the database is not touched."""
     time.sleep(SLOW)
-    return HttpResponse("waited\n", content_type="text/plain")
+    return _text("waited\n")
 
 
 async def wait_async(request: HttpRequest) -> HttpResponse:
     """The same, as one writes it for an event loop."""
     await asyncio.sleep(SLOW)
-    return HttpResponse("waited\n", content_type="text/plain")
+    return _text("waited\n")
 
 
 def plain(request: HttpRequest) -> HttpResponse:
     """The same view without a database: nothing can be faster."""
-    return HttpResponse("nothing\n", content_type="text/plain")
+    return _text("nothing\n")
 
 
 def _ask(sql: str) -> HttpResponse:
     with connection.cursor() as cursor:
         cursor.execute(sql)
-        return HttpResponse(f"{cursor.fetchone()[0]}\n", content_type="text/plain")
+        return _text(f"{cursor.fetchone()[0]}\n")
+
+
+def _text(words: str) -> HttpResponse:
+    # As Django's CommonMiddleware would state it; without it gunicorn sends chunks.
+    length = {"Content-Length": str(len(words))}
+    return HttpResponse(words, content_type="text/plain", headers=length)
