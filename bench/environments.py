@@ -1,5 +1,8 @@
 """Where each configuration is installed: a generated project, or a peer's own environment."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -29,7 +32,8 @@ class Environments:
                 raise Unavailable(f"no Python {python} or later on this machine")
             output = self.directory / str(combination)
             try:
-                self._projects[combination] = Project(output, combination)
+                with _silent():
+                    self._projects[combination] = Project(output, combination)
             except AssertionError as error:
                 raise Unavailable(f"installing failed: {error}") from error
         return self._projects[combination]
@@ -71,3 +75,16 @@ def _run(project: Project, *command: str) -> str:
     if done.returncode:
         raise Unavailable(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
     return done.stdout
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what the template's hook says to a person: standard output is for --json."""
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -34,8 +34,9 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a quick run of a service and of one peer."""
     output = tmp_path_factory.mktemp("bench")
     only = "^gevent: (slots, psycopg2|CONN_MAX_AGE=60)$"
-    done = bench("--quick", "--only", only, "--output", str(output))
+    done = bench("--quick", "--only", only, "--output", str(output), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == json.loads((output / "figures.json").read_text())
     return output
 
 
