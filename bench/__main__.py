@@ -76,7 +76,8 @@ def main() -> int:
         if arguments.rounds:
             given |= {"rounds": arguments.rounds, "main_rounds": arguments.rounds}
         if arguments.seconds:
-            given |= {"seconds": arguments.seconds, "main_seconds": arguments.seconds}
+            names = ("seconds", "main_seconds", "slow_seconds")
+            given |= dict.fromkeys(names, arguments.seconds)
         plan = replace(QUICK if arguments.quick else Plan(), **given)
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,8 @@ def measure(plan: Plan, file: Path) -> None:
             bench.run(lambda figures: file.write_text(compact(figures)))
         except KeyboardInterrupt:
             bench.figures["failed"]["the run"] = "interrupted"
-        file.write_text(compact(bench.figures))
+        finally:
+            file.write_text(compact(bench.figures))
 
 
 if __name__ == "__main__":

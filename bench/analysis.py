@@ -39,6 +39,7 @@ class Figures:
             run
             for run in self.raw["runs"]
             if run["configuration"] == configuration
+            and not run["repeated"]
             and (run["view"], run["clients"], run["keep_alive"])
             == (load.view, load.clients, load.keep_alive)
         ]
@@ -71,9 +72,11 @@ class Figures:
     def sweep(self, worker_class: str, view: str) -> dict[int, Spread]:
         """Requests per second by slots per worker."""
         found: dict[int, list[float]] = {}
-        for run in self.raw["sweep"]:
-            if (run["worker_class"], run["view"]) == (worker_class, view):
-                found.setdefault(run["slots"], []).append(run["rate"])
+        for run in sorted(self.raw["sweep"], key=lambda run: bool(run["lopsided"])):
+            if (run["worker_class"], run["view"]) == (worker_class, view) and not run["repeated"]:
+                rates = found.setdefault(run["slots"], [])
+                if not (run["lopsided"] and rates):
+                    rates.append(run["rate"])
         return {slots: Spread.of(rates) for slots, rates in sorted(found.items())}
 
 

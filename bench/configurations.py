@@ -109,6 +109,8 @@ def django(worker_class: str, age: int) -> Configuration:
         f"CONN_MAX_AGE={age}",
         "psycopg2",
         database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": age, **checks},
+        # Where threads stay, so do their connections.
+        bound={"gthread": BOUND, "sync": WORKERS}.get(worker_class),
     )
 
 

@@ -54,7 +54,8 @@ class Environments:
         project = self.project(configuration.project)
         listed = _run(project, "uv", "pip", "list", "--format=freeze", "--python", str(python))
         pairs = [line.split("==") for line in listed.splitlines() if "==" in line]
-        return {name: version for name, version in pairs}
+        said = _run(project, str(python), "--version")
+        return {name: version for name, version in pairs} | {"Python": said.split()[-1]}
 
     def _install(self, project: Project, configuration: Configuration) -> Path:
         """A peer's environment, with the very releases that the generated project has."""

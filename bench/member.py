@@ -11,13 +11,13 @@ from bench.configurations import BOUND, Configuration
 from bench.environments import Environments
 from bench.load import Load, apply
 from bench.meters import LOPSIDED, Eye, memory, spent
-from bench.plan import MAIN
+from bench.plan import MAIN, PLAIN
 from bench.servers import PostgreSQL, gunicorn
 
 SETTLES = 3.0  # seconds that it may take to end what clients left behind
 LOOK = 0.1  # seconds between two looks at its CPU time
 IDLE = 0.1  # of one core, which counts as doing nothing
-FEW = 200  # CPU ticks are too coarse to tell workers apart below so many requests
+FEW = 0.2  # seconds of CPU time, below which its ticks are too coarse to tell workers apart
 
 
 class Member:
@@ -40,10 +40,13 @@ class Member:
         self._stack = ExitStack()
 
     def start(self) -> None:
-        """Raises Unavailable."""
+        """Raises Unavailable, and what the warm-up raises."""
         arguments = self.configuration, self.environments, self.server, self.directory
-        self.running = self._stack.enter_context(gunicorn(*arguments))
-        apply(self.url, MAIN, 1)  # warm it up
+        with ExitStack() as stack:
+            self.running = stack.enter_context(gunicorn(*arguments))
+            # What has no bound would come to its first run with a connection for each client.
+            apply(self.url, MAIN if self.configuration.bound else PLAIN, 1)
+            self._stack = stack.pop_all()
         wait_until(self._rests, deadline=SETTLES)
 
     def stop(self) -> None:
@@ -61,8 +64,9 @@ class Member:
         with self.eye.watching(self.database) as seen:
             answered = apply(self.url, load, seconds * self.configuration.times)
         used = spent(self.running, self.server, self.eye).since(before)
-        noted = {
+        return {
             "configuration": self.configuration.name,
+            "bound": self.configuration.bound,
             **dataclasses.asdict(load),
             **dataclasses.asdict(answered),
             "rate": answered.rate,
@@ -73,10 +77,8 @@ class Member:
             "cpu_postgresql": used.postgresql,
             "memory": memory(self.running),
             "busiest_worker": used.busiest,
-            "lopsided": used.busiest > LOPSIDED and answered.requests > FEW,
+            "lopsided": used.busiest > LOPSIDED and used.gunicorn > FEW,
         }
-        self.recover(after_failures=bool(answered.failed))
-        return noted
 
     def recover(self, after_failures: bool = False) -> None:
         """Wait until it has ended what the clients left behind: the next run is another's.

@@ -16,7 +16,10 @@ INTERVAL = 0.02  # seconds between two samples
 # A worker with more than this share of the CPU time had all clients, or nearly all.
 LOPSIDED = 0.85
 
-_COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+_COUNT = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 _SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
 
 

@@ -40,8 +40,9 @@ class Plan:
     seconds: int = 1  # for one run
     # For the load that most targets name: long enough that each client's first request, which
     # waits until gunicorn accepts its connection, is less than one percent of all.
-    main_rounds: int = 7
+    main_rounds: int = 5
     main_seconds: int = 6
+    slow_seconds: int = 2  # for slow queries: the fewer are answered, the longer it takes
     over_time: int = 60  # seconds of each line in that picture
     loads: tuple[Load, ...] = tuple(LOADS)
     sweep: tuple[int, ...] = SWEEP
@@ -51,7 +52,7 @@ class Plan:
         """Rounds and seconds for `load`."""
         if load == MAIN:
             return self.main_rounds, self.main_seconds
-        return self.rounds, self.seconds
+        return self.rounds, self.slow_seconds if load.view == "slow" else self.seconds
 
 
 QUICK = Plan(
@@ -59,6 +60,7 @@ QUICK = Plan(
     seconds=1,
     main_rounds=1,
     main_seconds=1,
+    slow_seconds=1,
     over_time=2,
     loads=(MAIN, Load("query", 16, False), Load("wait", 16, True)),
     sweep=(1, 10),

@@ -304,15 +304,15 @@ def limits(figures: Figures) -> Iterator[str]:
 
 def odd(figures: Figures) -> Iterator[str]:
     """What a reader has to know about single runs, and what could not be measured."""
-    lopsided = [run for run in figures.raw["runs"] if run["lopsided"] or run["lopsided_before"]]
+    lopsided = [run for run in figures.raw["runs"] + figures.raw["sweep"] if run["lopsided"]]
     if lopsided:
         yield "## Runs in which one worker got all clients\n"
         yield "Repeated up to twice; what stayed so is left out where a balanced run exists.\n"
         ordered = sorted(lopsided, key=lambda run: str(run["configuration"]))
         for name, runs in groupby(ordered, key=lambda run: str(run["configuration"])):
             found = list(runs)
-            stayed = sum(run["lopsided"] for run in found)
-            yield f"- {name}: {len(found)} runs were repeated for it, {stayed} stayed so."
+            repeated = sum(run["repeated"] for run in found)
+            yield f"- {name}: {repeated} were repeated for it, {len(found) - repeated} stayed so."
         yield ""
     if figures.raw["failed"]:
         yield "## Not measured\n"

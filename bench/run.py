@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.configurations import BOUND, CONFIGURATIONS, SLOTS, WORKERS, Configuration, service
 from bench.environments import Environments, Unavailable
-from bench.load import Load, apply, generator
+from bench.load import Answered, Load, apply, generator
 from bench.machine import machine, version
 from bench.member import Member
 from bench.meters import Eye
@@ -24,7 +24,7 @@ from bench.servers import PostgreSQL, postgresql
 
 # What is measured side by side.
 GROUPS = (("gevent",), ("asgi", "uvicorn"), ("eventlet",), ("gthread",), ("sync",))
-ROOMY = 800  # max_connections where a limit of the server is not what is measured
+ROOMY = 1500  # max_connections where a limit of the server is not what is measured
 USUAL = 100  # PostgreSQL's default
 AGAIN = 2  # further tries of a run in which one worker got all clients
 
@@ -81,7 +81,7 @@ class Bench:
             self.progress.say(f"install {configuration.name}")
             try:
                 versions = self.environments.versions(configuration)
-            except Unavailable as error:
+            except Exception as error:  # whatever it is, the others go on
                 self._failed(configuration, error)
                 self.chosen.remove(configuration)
                 continue
@@ -113,7 +113,7 @@ class Bench:
                 self.progress.begin(f"{group[0].worker_class}, {len(fleet)} configurations: {load}")
                 for number in range(1, rounds + 1):
                     for name in shuffled(fleet, number):
-                        if run := self._try(fleet[name], load, seconds):
+                        for run in self._tries(fleet[name], load, seconds):
                             self.figures["runs"].append({"round": number, **run})
             for number in range(1, self.plan.main_rounds + 1):
                 for name in shuffled(fleet, number):
@@ -131,7 +131,7 @@ class Bench:
                 member = Member(configuration, self.environments, server, eye, self.directory)
                 try:
                     member.start()
-                except Unavailable as error:
+                except Exception as error:  # as above
                     self._failed(configuration, error)
                 else:
                     fleet[configuration.name] = member
@@ -140,17 +140,19 @@ class Bench:
             for member in fleet.values():
                 member.stop()
 
-    def _try(self, member: Member, load: Load, seconds: int) -> dict[str, Any] | None:
-        """One run, and another while one worker gets all clients; None if it cannot be done."""
+    def _tries(self, member: Member, load: Load, seconds: int) -> Iterator[dict[str, Any]]:
+        """One run, and others while one worker gets all clients; none if it cannot be done."""
         self.progress.say(f"{member.configuration.name}, {load}")
         try:
-            lopsided = 0
-            while (run := member.measure(load, seconds))["lopsided"] and lopsided < AGAIN:
-                lopsided += 1
-        except Exception as error:  # whatever it is, the others go on
+            for further in reversed(range(AGAIN + 1)):
+                run = member.measure(load, seconds)
+                repeated = bool(run["lopsided"] and further)
+                yield {**run, "repeated": repeated}
+                member.recover(after_failures=bool(run["failed"]))
+                if not repeated:
+                    return
+        except Exception as error:  # as above
             self._failed(member.configuration, error)
-            return None
-        return {**run, "lopsided_before": lopsided}
 
     def _beside(self, member: Member) -> None:
         """Clients without database, alone and beside others that fill all slots."""
@@ -161,9 +163,10 @@ class Bench:
         self.progress.say(f"{configuration.name}: clients without database beside full slots")
         try:
             alone = apply(member.url, free, self.plan.seconds)
-            with in_background(member.url, full, self.plan.seconds + 1):
+            with in_background(member.url, full, self.plan.seconds + 1) as others:
                 time.sleep(0.5)
                 beside = apply(member.url, free, self.plan.seconds)
+            filled = others.result()
             member.recover()
         except Exception as error:  # as above
             self._failed(configuration, error)
@@ -173,7 +176,8 @@ class Bench:
                 "configuration": configuration.name,
                 "alone": alone.rate,
                 "beside": beside.rate,
-                "failed": alone.failed | beside.failed,
+                "others": filled.rate,
+                "failed": sum(sum(each.failed.values()) for each in (alone, beside, filled)),
             }
         )
 
@@ -191,9 +195,10 @@ class Bench:
                             self._sweep_one(fleet[name], view)
 
     def _sweep_one(self, member: Member, view: str) -> None:
-        if run := self._try(member, Load(view, 100, True), self.plan.seconds):
-            slots = int(member.configuration.environment["DATABASE_SLOTS"])
-            worker_class = member.configuration.worker_class
+        load = Load(view, 100, True)
+        slots = int(member.configuration.environment["DATABASE_SLOTS"])
+        worker_class = member.configuration.worker_class
+        for run in self._tries(member, load, self.plan.of(load)[1] if view == "slow" else 1):
             self.figures["sweep"].append({"worker_class": worker_class, "slots": slots, **run})
 
     def _over_time(self, server: PostgreSQL, eye: Eye) -> None:
@@ -216,6 +221,8 @@ class Bench:
                     continue
             self.figures["over_time"][configuration.name] = {
                 "series": thinned(seen.series),
+                "bound": configuration.bound,
+                "samples": len(seen.series),
                 "peak": seen.peak,
                 "opened": seen.opened,
                 "requests": answered.requests,
@@ -236,7 +243,7 @@ class Bench:
                     [*common, *option, "-f", str(script), server.url],
                     capture_output=True,
                     text=True,
-                    timeout=60,
+                    timeout=60 + self.plan.main_seconds,
                     check=True,
                 )
                 found = re.search(r"tps = ([\d.]+)", done.stdout)
@@ -247,16 +254,14 @@ class Bench:
     def _failed(self, configuration: Configuration, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         self.progress.begin(f"FAILED {configuration.name}: {reason}")
-        self.figures["failed"][configuration.name] = reason
+        self.figures["failed"].setdefault(configuration.name, reason)
 
 
 @contextmanager
-def in_background(url: str, load: Load, seconds: int) -> Iterator[None]:
-    """Another load beside the one that is measured."""
+def in_background(url: str, load: Load, seconds: int) -> Iterator[Future[Answered]]:
+    """Another load beside the one that is measured; its result is there at the end."""
     with ThreadPoolExecutor(1) as thread:
-        going = thread.submit(apply, url, load, seconds)
-        yield
-        going.result()
+        yield thread.submit(apply, url, load, seconds)
 
 
 def shuffled(names: Iterable[str], seed: int) -> list[str]:

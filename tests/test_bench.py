@@ -170,6 +170,7 @@ def figures_of(*rates: tuple[str, int, float, bool]) -> Figures:
                     "round": number,
                     "rate": rate,
                     "lopsided": lopsided,
+                    "repeated": False,
                     "view": "query",
                     "clients": 100,
                     "keep_alive": True,
