@@ -116,7 +116,7 @@ MUTATIONS = [
         "        del self.leases.current\n",
         "test_connections.py",
         "during a stream",
-        also=(r"        self\.end\(\)\n", "        pass\n"),
+        also=(r"        self\.end\(orderly=False\)\n", "        pass\n"),
     ),
     Mutation(
         "clean-up cancelled with the request",

@@ -83,4 +83,11 @@ def post_worker_init(worker):
 {% endif %}
         )
         sys.exit(3)  # gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR: stop, do not try again
+
+
+def post_request(worker, req, environ, resp):
+    """Give the slot back that a request still holds: it was killed, or queried after its end."""
+    from database.slots import end_request
+
+    end_request()
 {% endif %}

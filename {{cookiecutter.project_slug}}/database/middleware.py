@@ -2,11 +2,20 @@
 
 import logging
 import sys
+{% if cookiecutter.worker_class == 'asgi' %}
+from contextlib import suppress
+{% endif %}
 
+{% if cookiecutter.worker_class == 'asgi' %}
+from django.db.transaction import TransactionManagementError
+{% endif %}
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 from django.views.defaults import server_error
 
+{% if cookiecutter.worker_class == 'asgi' %}
+from database import slots
+{% endif %}
 from database.exceptions import is_unavailable
 
 RETRY_AFTER = 2  # seconds: a restart of PostgreSQL takes about as long
@@ -18,6 +27,12 @@ class DatabaseUnavailableMiddleware(MiddlewareMixin):
     """Turns a view's DatabaseUnavailable, or a connection cut in flight, into a 503."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+{% if cookiecutter.worker_class == 'asgi' %}
+        # Django renders the error's page on another thread, which must not wait for a second slot
+        # while this one is held. Only inside a middleware's atomic() it has to be.
+        with suppress(TransactionManagementError):
+            slots.give_back()
+{% endif %}
         return unavailable(error) if is_unavailable(error) else None
 
 

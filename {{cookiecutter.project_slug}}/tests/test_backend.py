@@ -2,9 +2,11 @@
 
 import os
 import threading
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.signals import connection_created
 
 from database.backend.session import changes_session
 {% if not cookiecutter.__lends %}
@@ -80,6 +82,26 @@ def test_a_connection_ends_with_its_thread() -> None:
 
 
 {% endif %}
+@pytest.mark.usefixtures("live_database")
+def test_what_every_connection_is_given_does_not_count_as_changed() -> None:
+    def give(connection: Any, **kwargs: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path TO public, pg_catalog")
+
+    connection.close()
+    connection_created.connect(give)
+    try:
+        this: Any = connection
+        this.connect()
+        assert this.is_clean()
+        with this.cursor() as cursor:
+            cursor.execute("SET search_path TO pg_catalog")
+        assert not this.is_clean()
+    finally:
+        connection_created.disconnect(give)
+        connection.close()
+
+
 @pytest.mark.usefixtures("live_database")
 def test_a_forked_child_leaves_its_parents_connection_alone() -> None:
     held, done = threading.Event(), threading.Event()

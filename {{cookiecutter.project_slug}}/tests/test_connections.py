@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 {% else %}
 from collections.abc import Callable
 {% endif %}
@@ -15,6 +16,9 @@ from django.conf import settings
 from django.db import connection
 
 from tests.server import (
+{% if cookiecutter.__lends %}
+    Client,
+{% endif %}
     Gunicorn,
 {% if cookiecutter.__lends %}
     Response,
@@ -23,6 +27,9 @@ from tests.server import (
     crowd,
     hang_up,
     load,
+{% if cookiecutter.__lends %}
+    serving,
+{% endif %}
     statuses,
     wait_for,
     watching,
@@ -111,6 +118,20 @@ def test_a_request_without_the_database_takes_no_slot(narrow: Gunicorn) -> None:
     narrow.terminate_backends()
     assert statuses(load(narrow, "/livez", clients=10, requests=10)) == {200: 100}
     assert narrow.backends() == []
+
+
+def test_an_errors_page_that_queries_needs_no_second_slot(narrow: Gunicorn) -> None:
+    assert statuses(load(narrow, "/missing", clients=10, requests=2)) == {404: 20}
+
+
+def test_who_queries_after_the_end_of_a_request_keeps_no_slot(tmp_path: Path) -> None:
+    few = {"WEB_CONCURRENCY": "1", "DATABASE_SLOTS": "2", "DATABASE_SLOT_TIMEOUT": "1"}
+    with serving(tmp_path / "log", **few) as server:
+        idle = [Client(server.port, keep_alive=True) for _ in range(2)]
+        assert [client.get("/late").status for client in idle] == [200, 200]
+        assert statuses(load(server, "/query", clients=1, requests=3)) == {200: 3}
+        for client in idle:
+            client.close()
 
 
 {% else %}

@@ -120,11 +120,15 @@ class ConnectionCareMixin(_Base):
         self._poller = poll()
         self._poller.register(connection.fileno(), POLLIN)
         self._heard_at = monotonic()
-        self._session_changed = False
         self._named_cursors.clear()
         if longest := settings.DATABASE_STATEMENT_TIMEOUT:
             watch.add(connection, longest + ANSWER_TAKES)
         return connection
+
+    def connect(self) -> None:
+        """Django's. What receivers of connection_created set is as every connection has it."""
+        super().connect()
+        self._session_changed = False
 
     def is_silent(self) -> bool:
         """Whether the server has said nothing since, and not long enough ago for it to be proof."""

@@ -19,12 +19,18 @@ from collections.abc import Iterator
 {% if cookiecutter.worker_class == 'asgi' %}
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished, request_started
+{% elif cookiecutter.__lends %}
+from django.core.signals import request_finished
 {% endif %}
 from django.db import Error, connection, transaction
 {% if cookiecutter.worker_class == 'asgi' %}
 from django.dispatch import receiver
 {% endif %}
+{% if cookiecutter.__lends %}
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+{% else %}
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+{% endif %}
 
 # What a session may carry from one request to the next, as PostgreSQL tells it.
 SESSION = {
@@ -96,6 +102,32 @@ def leave(request: HttpRequest, what: str) -> JsonResponse:
     return JsonResponse({})
 
 
+{% if cookiecutter.__lends %}
+def late(request: HttpRequest) -> HttpResponse:
+    """Query once more when the request has ended, after Django's and this project's receivers."""
+    request_finished.connect(_query_after, dispatch_uid="late")
+    return HttpResponse()
+
+
+def _query_after(**kwargs: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def missing(request: HttpRequest) -> HttpResponse:
+    """Query, and find nothing; the error's page queries as well."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.05)")
+    raise Http404
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.05)")
+    return HttpResponse(status=404)
+
+
+{% endif %}
 def spawn(request: HttpRequest, what: str) -> HttpResponse:
     """Start a thread that uses the database and ends, or stays for a while."""
     begun = threading.Event()
