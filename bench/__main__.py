@@ -8,6 +8,7 @@ installed. Nothing else should run on the machine meanwhile.
 import argparse
 import json
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,9 +29,38 @@ FIGURES = "figures.json"
 
 
 def main() -> int:
-    keep_lines = argparse.RawDescriptionHelpFormatter
+    arguments = parsed()
+    if arguments.list:
+        print("\n".join(configuration.name for configuration in CONFIGURATIONS))
+        return 0
+    partial = arguments.quick or arguments.only or arguments.rounds or arguments.seconds
+    output = arguments.output or (PARTIAL if partial else WHOLE)
+    if not arguments.report:
+        # The committed figures stay until there are others as good.
+        working = PARTIAL if output == WHOLE else output
+        try:
+            working.mkdir(parents=True, exist_ok=True)
+            figures = measure(plan_of(arguments), working / FIGURES)
+        except (OSError, Unavailable) as error:
+            sys.exit(f"bench: {error}")
+        if output == WHOLE and is_whole(figures):
+            shutil.copy(working / FIGURES, output / FIGURES)
+        else:
+            output = working
+    if not (output / FIGURES).exists():
+        sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
+    figures = json.loads((output / FIGURES).read_text())
+    write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
+    print(json.dumps(figures) if arguments.json else output / "README.md")
+    return 1 if figures["failed"] else 0
+
+
+def parsed() -> argparse.Namespace:
+    """The command line; what is wrong there ends the program."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=keep_lines
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--list", action="store_true", help="name the configurations, and end")
     parser.add_argument("--only", metavar="REGEX", default="", help="those whose name matches")
@@ -55,7 +85,7 @@ def main() -> int:
     parser.add_argument(
         "--report", action="store_true", help="measure nothing: write the report of the last run"
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as well")
+    parser.add_argument("--json", action="store_true", help="print the figures")
     arguments = parser.parse_args()
     for name in ("rounds", "seconds"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
@@ -64,40 +94,22 @@ def main() -> int:
         re.compile(arguments.only)
     except re.error as error:
         sys.exit(f"bench: --only {arguments.only!r} is no regular expression: {error}")
-
-    if arguments.list:
-        print("\n".join(configuration.name for configuration in CONFIGURATIONS))
-        return 0
-    partial = arguments.quick or arguments.only or arguments.rounds or arguments.seconds
-    output = arguments.output or (PARTIAL if partial else WHOLE)
-    figures_file = output / FIGURES
-    if not arguments.report:
-        given: dict[str, Any] = {"only": arguments.only}
-        if arguments.rounds:
-            given |= {"rounds": arguments.rounds, "main_rounds": arguments.rounds}
-        if arguments.seconds:
-            names = ("seconds", "main_seconds", "slow_seconds")
-            given |= dict.fromkeys(names, arguments.seconds)
-        plan = replace(QUICK if arguments.quick else Plan(), **given)
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            measure(plan, figures_file)
-        except (OSError, Unavailable) as error:
-            sys.exit(f"bench: {error}")
-    if not figures_file.exists():
-        sys.exit(f"{figures_file} does not exist: run the bench without --report first")
-    figures = json.loads(figures_file.read_text())
-    whole = is_whole(figures) and output == WHOLE
-    write(figures, output, readme=ROOT / "README.md" if whole else None)
-    if arguments.json:
-        print(json.dumps(figures))
-    else:
-        print(output / "README.md")
-    return 1 if figures["failed"] else 0
+    return arguments
 
 
-def measure(plan: Plan, file: Path) -> None:
-    """Put the figures of a run into `file`, after every round; an interrupted run keeps them."""
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """The whole plan, less what the command line leaves out."""
+    given: dict[str, Any] = {"only": arguments.only}
+    if arguments.rounds:
+        given |= {"rounds": arguments.rounds, "main_rounds": arguments.rounds}
+    if arguments.seconds:
+        names = ("seconds", "main_seconds", "slow_seconds")
+        given |= dict.fromkeys(names, arguments.seconds)
+    return replace(QUICK if arguments.quick else Plan(), **given)
+
+
+def measure(plan: Plan, file: Path) -> dict[str, Any]:
+    """The figures of a run, which `file` gets part by part: an interrupted run keeps them."""
     # Terminated as well as interrupted: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -110,6 +122,7 @@ def measure(plan: Plan, file: Path) -> None:
             bench.figures["failed"]["the run"] = "interrupted"
         finally:
             file.write_text(compact(bench.figures))
+    return bench.figures
 
 
 if __name__ == "__main__":

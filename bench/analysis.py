@@ -35,19 +35,23 @@ class Figures:
 
     def runs(self, configuration: str, load: Load) -> list[Run]:
         """Its repeats; where a worker got all clients, only if that happened in all of them."""
-        all_runs = [
+        kept = [run for run in self.tries(load, configuration) if not run["repeated"]]
+        return [run for run in kept if not run["lopsided"]] or kept
+
+    def tries(self, load: Load, configuration: str = "") -> list[Run]:
+        """All that were made, those that were repeated as well."""
+        wanted = (load.view, load.clients, load.keep_alive)
+        return [
             run
             for run in self.raw["runs"]
-            if run["configuration"] == configuration
-            and not run["repeated"]
-            and (run["view"], run["clients"], run["keep_alive"])
-            == (load.view, load.clients, load.keep_alive)
+            if (run["view"], run["clients"], run["keep_alive"]) == wanted
+            and configuration in ("", run["configuration"])
         ]
-        return [run for run in all_runs if not run["lopsided"]] or all_runs
 
     def spread(self, configuration: str, load: Load, measure: str) -> Spread | None:
         """None where it was not measured."""
-        found = [value_of(run, measure) for run in self.runs(configuration, load)]
+        runs = self.runs(configuration, load)
+        found = [value_of(run, measure) for run in runs if run.get(measure, 0) is not None]
         return Spread.of(found) if found else None
 
     def ratio(self, ours: str, theirs: str, load: Load, measure: str) -> Spread | None:
@@ -57,12 +61,17 @@ class Figures:
         pairs = [mine[number] / other[number] for number in mine if other.get(number)]
         return Spread.of(pairs) if pairs else None
 
-    def of_service(self, worker_class: str = "") -> list[Run]:
-        """All runs of generated projects that hold themselves to the contract."""
+    def of_service(self, worker_class: str) -> list[Run]:
+        """All that was asked of generated projects of a worker class, whatever became of it."""
+        minutes = [
+            {"configuration": name, "view": "query", **noted}
+            for name, noted in self.raw["over_time"].items()
+        ]
         return [
             run
-            for run in self.raw["runs"]
-            if is_service(run["configuration"]) and run["configuration"].startswith(worker_class)
+            for run in self.raw["runs"] + self.raw["sweep"] + minutes
+            if is_service(run["configuration"])
+            and run["configuration"].startswith(f"{worker_class}:")
         ]
 
     def bound(self, configuration: str) -> int | None:

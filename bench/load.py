@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 REPORT = Path(__file__).with_name("wrk.lua")
 PATIENCE = 10  # seconds for one answer
+PAUSE = 0.01  # seconds, after which a client that failed asks again
 PACE = 0.8  # of what a service can do at most: the rate at which Python measures latency
 
 
@@ -138,8 +139,12 @@ async def _ask(url: str, load: Load, seconds: float, rate: float | None) -> _Tal
                     streams = streams or await asyncio.open_connection("127.0.0.1", port)
                     ok = await _exchange(*streams, request)
             except (OSError, EOFError, TimeoutError, ValueError) as error:
-                tally.failed[type(error).__name__] += 1
+                kind = "status" if isinstance(error, ValueError) else type(error).__name__
+                tally.failed[kind] += 1
+                if streams:
+                    streams[1].close()
                 streams = None
+                await asyncio.sleep(PAUSE)
             else:
                 tally.latencies.append(time.monotonic() - since)
                 tally.answered += ok
@@ -159,10 +164,13 @@ async def _ask(url: str, load: Load, seconds: float, rate: float | None) -> _Tal
 async def _exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
 ) -> bool:
-    """One request and its answer: whether it was 200."""
+    """One request and its answer: whether it was 200. Raises ValueError for one without length."""
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     headers = dict(line.lower().split(b": ", 1) for line in lines[1:] if line)
+    status = lines[0].split()[1]
+    if b"content-length" not in headers:  # an error page, and the views here all state theirs
+        raise ValueError(f"{status.decode()} without a length")
     await reader.readexactly(int(headers[b"content-length"]))
-    return lines[0].split()[1] == b"200"
+    return status == b"200"

@@ -108,7 +108,6 @@ def _label_ends(axes: Any, x: float, labels: list[tuple[int, int, str, str]], ga
             (x, height),
             xytext=(1.03, floor),
             textcoords=axes.get_yaxis_transform(),
-            color=colour,
             va="center",
             fontweight="bold" if is_service(text) else "normal",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0},
@@ -171,11 +170,12 @@ def slots(figures: Figures, theme: str) -> Figure | None:
                   color=colour, label=name)  # fmt: skip
         axes.fill_between(counts, [sweep[n].low for n in counts], [sweep[n].high for n in counts],
                           color=colour, alpha=0.15, linewidth=0)  # fmt: skip
-        at = knee(sweep)
+        if (at := knee(sweep)) == max(sweep):
+            continue  # none is in sight
         axes.plot([at], [sweep[at].median], marker="o", markersize=11, markerfacecolor="none",
                   markeredgecolor=colour, markeredgewidth=1.5)  # fmt: skip
         axes.annotate(f"knee: {at}", (at, sweep[at].median), xytext=(6, 9),
-                      textcoords="offset points", color=colour)  # fmt: skip
+                      textcoords="offset points")  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.minorticks_off()

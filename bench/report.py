@@ -1,27 +1,42 @@
-"""The report: tables in Markdown, the figures as JSON, and the part of the README they fill."""
+"""The report: its pages, the figures as JSON, and the part of the README they fill."""
 
 import json
-import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from bench import pictures
-from bench.analysis import Figures, Spread, is_service, knee
+from bench.analysis import Figures, knee
 from bench.load import Load
 from bench.plan import LOADS, MAIN, PLAIN
-from bench.targets import targets
+from bench.tables import number, spread_of, table
+from bench.targets import Target, targets
 
 NEW_TCP = Load("query", 100, keep_alive=False)
+SLOW = Load("slow", 100, keep_alive=True)
 VIEWS = {
     "query": "a quick query, which costs the server next to nothing",
     "slow": "a query of 50 ms",
     "wait": "50 ms of waiting for another service, no database",
     "plain": "nothing at all: the limit of gunicorn and Django",
 }
-# Rows of the README's table.
-SHOWN = re.compile(r"gevent: (?!slots, psycopg$|never)|asgi: (?!slots, psycopg$)|uvicorn: Dj")
+# Named with the machine, where they are installed.
+RELEASES = (
+    "Python",
+    "django",
+    "gunicorn",
+    "psycopg2-binary",
+    "psycopg",
+    "psycopg-pool",
+    "gevent",
+    "eventlet",
+    "psycogreen",
+    "uvicorn",
+    "django-db-geventpool",
+    "django-db-connection-pool",
+    "sqlalchemy",
+)
 BEGIN, END = "<!-- benchmark: written by `python -m bench` -->", "<!-- benchmark: end -->"
 
 
@@ -32,11 +47,11 @@ def write(raw: dict[str, Any], output: Path, readme: Path | None) -> None:
     (output / "README.md").write_text("\n".join(report(figures, drawn)) + "\n")
     (output / "loads.md").write_text("\n".join(every_load(figures)) + "\n")
     if readme is not None:
-        text = readme.read_text()
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        part = "\n".join([BEGIN, *summary(figures, drawn), END])
-        readme.write_text(before + part + after)
+        before, begin, rest = readme.read_text().partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if begin and end:
+            part = "\n".join([BEGIN, *summary(figures, drawn), END])
+            readme.write_text(before + part + after)
 
 
 def is_whole(raw: dict[str, Any]) -> bool:
@@ -81,8 +96,8 @@ def picture(name: str, alt: str, where: str = "") -> list[str]:
 
 
 ALT = {
-    "connections": "Open connections over time while every request comes on a new TCP connection: "
-    "with slots they stay at workers x slots; with CONN_MAX_AGE=60 they reach max_connections",
+    "connections": "Open connections over time, a line for each configuration, against "
+    "max_connections, while every request comes on a new TCP connection",
     "throughput": "Requests per second and p99 latency of each configuration",
     "slots": "Requests per second over slots per worker",
 }
@@ -99,8 +114,7 @@ def summary(figures: Figures, drawn: list[str]) -> Iterator[str]:
         f"{figures.raw['slots']}) each:"
     )
     yield ""
-    names = [name for name in figures.raw["configurations"] if SHOWN.match(name)]
-    yield from table(figures, MAIN, names, short=True)
+    yield from table(figures, MAIN, short=True)
     yield ""
     yield f"{stated(figures)} [All figures, how they were measured]({where}README.md)."
 
@@ -108,22 +122,20 @@ def summary(figures: Figures, drawn: list[str]) -> Iterator[str]:
 def stated(figures: Figures) -> str:
     """Machine, versions, date."""
     raw = figures.raw
-    versions: dict[str, str] = {}
-    for configuration in raw["configurations"].values():
-        for name, version in configuration["versions"].items():
-            versions.setdefault(name, version)
-    releases = [f"PostgreSQL {raw['machine'].get('PostgreSQL', '?')}"]
-    releases += [
-        f"{name} {versions[name]}"
-        for name in ("django", "gunicorn", "psycopg2-binary", "psycopg", "gevent", "uvicorn")
-        if name in versions
-    ]
     machine = raw["machine"]
+    installed = [each["versions"] for each in raw["configurations"].values()]
+    releases = [
+        f"{name} {machine[name]}"
+        for name in ("wrk", "PostgreSQL", "PgBouncer")
+        if machine.get(name)
+    ]
+    for name in RELEASES:
+        if found := sorted({versions[name] for versions in installed if name in versions}):
+            releases.append(f"{name} {' and '.join(found)}")
     return (
         f"Measured on {raw['began'][:10]} on {machine['cores']} cores ({machine['CPU']}, "
-        f"{machine['system']}), load by {raw['generator']}, "
-        f"{', '.join(releases)}; medians of {raw['plan']['main_rounds']} interleaved "
-        f"rounds (other loads: {raw['plan']['rounds']})."
+        f"{machine['system']}), load by {raw['generator']}; {', '.join(releases)}; medians of "
+        f"{raw['plan']['main_rounds']} interleaved rounds (other loads: {raw['plan']['rounds']})."
     )
 
 
@@ -136,6 +148,7 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     if not is_whole(raw):
         yield "**This is not a whole run: do not quote it.**\n"
     yield HOW.format(workers=raw["workers"], slots=raw["slots"], **raw["plan"])
+    yield HOW_OFFERED[raw["generator"] == "wrk"]
     titles = {
         "connections": "Connections over time",
         "throughput": "Throughput and latency",
@@ -154,25 +167,20 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield from odd(figures)
 
 
-HOW = """\
-Every configuration serves the same view from {workers} workers, on the same PostgreSQL, Django and
-gunicorn. The generated service runs as it is generated, with {slots} slots per worker, less the log
-of requests and Django's middleware, which would cost all the same (views state their length, as it
-would); a peer has its connections as its own documentation sets them up, with a pool of {slots} per
-worker where it has one.
-
-Configurations that are compared run side by side, idle but for one; a round puts a load on each in
-turn, in a shuffled order, for {seconds} s, or {main_seconds} s where most targets look. Figures are
-medians of the rounds, with the lowest and the highest; ratios are taken within a round.
-A gunicorn that failed requests, or keeps more connections than the bound, is started anew before
-its next run; one that opens a connection for each client and never closes it is measured three
-times as long, so that connecting weighs less. Kept connections age after ten minutes, not after
-one.
-
-Connections are counted in `pg_stat_activity` every 20 ms and by `pg_stat_database`; CPU time and
-memory are read from `/proc`. The generator and the servers share the cores, so read ratios.
-[All loads](loads.md) has the rest.
-"""
+HOW = Path(__file__).with_name("how.md").read_text()
+HOW_OFFERED = {
+    True: """\
+wrk asks without pause. Its percentiles are of answers, bad ones as well, corrected by wrk for
+requests that a slow answer kept from being sent. A request without an answer when a run ends is
+neither counted nor failed; so where clients had fewer than three answers each, no percentile is
+given.
+""",
+    False: """\
+Python makes the load: first without pause, for the rate, then at 0.8 of that rate, for the
+latency, which counts from the moment at which a request was due. What was offered stands beside
+what was wanted.
+""",
+}
 
 
 def over_time(figures: Figures) -> Iterator[str]:
@@ -188,75 +196,28 @@ def over_time(figures: Figures) -> Iterator[str]:
 
 
 def main_tables(figures: Figures) -> Iterator[str]:
-    for load, title in ((MAIN, "keep-alive connections"), (NEW_TCP, "a new TCP connection each")):
-        yield f"{load.clients} clients, a quick query, {title}:\n"
-        yield from table(figures, load, list(figures.raw["configurations"]))
+    for load, title in (
+        (MAIN, "a quick query, keep-alive connections"),
+        (NEW_TCP, "a quick query, a new TCP connection each"),
+        (SLOW, "a query of 50 ms, keep-alive connections"),
+    ):
+        yield f"{load.clients} clients, {title}:\n"
+        yield from table(figures, load)
         yield ""
-
-
-def table(figures: Figures, load: Load, names: list[str], short: bool = False) -> Iterator[str]:
-    """A row for each configuration that was measured under `load`."""
-    heads = ["configuration", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
-    heads += ["most connections", "opened", "failed"]
-    if short:
-        heads = [head for head in heads if head not in ("p50 ms", "p95 ms")]
-    else:
-        heads += ["CPU gunicorn, us/request", "CPU PostgreSQL, us/request", "MiB/worker"]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---|" + "---:|" * (len(heads) - 1)
-    for name in names:
-        runs = figures.runs(name, load)
-        if not runs:
-            continue
-        cells = {
-            "configuration": f"**{name}**" if is_service(name) else name,
-            "requests/s": spread_of(figures.spread(name, load, "rate"), not short),
-            "p50 ms": spread_of(figures.spread(name, load, "p50")),
-            "p95 ms": spread_of(figures.spread(name, load, "p95")),
-            "p99 ms": spread_of(figures.spread(name, load, "p99"), not short),
-            "most connections": f"{max(run['peak'] for run in runs)}{bound_of(figures, name)}",
-            "opened": spread_of(figures.spread(name, load, "opened")),
-            "failed": spread_of(figures.spread(name, load, "failed")),
-            "CPU gunicorn, us/request": spread_of(figures.spread(name, load, "cpu_gunicorn_us")),
-            "CPU PostgreSQL, us/request": spread_of(
-                figures.spread(name, load, "cpu_postgresql_us")
-            ),
-            "MiB/worker": spread_of(figures.spread(name, load, "memory")),
-        }
-        yield "| " + " | ".join(cells[head] for head in heads) + " |"
-
-
-def bound_of(figures: Figures, name: str) -> str:
-    bound = figures.bound(name)
-    return f" of {bound}" if bound else ""
-
-
-def spread_of(spread: Spread | None, with_range: bool = False) -> str:
-    if spread is None:
-        return ""
-    shown = number(spread.median)
-    if with_range and spread.low != spread.high:
-        shown += f" ({number(spread.low)} to {number(spread.high)})"
-    return shown
-
-
-def number(value: float) -> str:
-    """Three digits that mean something."""
-    if value == int(value) or value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def slots(figures: Figures) -> Iterator[str]:
     for view in ("query", "slow"):
         for worker_class in ("gevent", "asgi"):
             if sweep := figures.sweep(worker_class, view):
-                found = ", ".join(f"{n}: {number(s.median)}" for n, s in sweep.items())
-                yield (
-                    f"- {worker_class}, {VIEWS[view]}: the knee is at **{knee(sweep)} slots** per "
-                    f"worker ({found} requests per second)."
-                )
-    yield "\nThe knee is the fewest slots that reach 95 % of the best throughput.\n"
+                at, most = knee(sweep), max(sweep)
+                found = f"the knee is at **{at} slots** per worker"
+                if at == most:
+                    found = f"**no knee** up to {most} slots per worker"
+                yield f"- {worker_class}, {VIEWS[view]}: {found}; requests per second:"
+                yield "  " + "; ".join(f"{n}: {spread_of(s, True)}" for n, s in sweep.items())
+    yield "\nThe knee is the fewest slots that reach 95 % of the best throughput. With a query of"
+    yield "50 ms a slot answers no more than twenty requests per second.\n"
 
 
 def promises(figures: Figures) -> Iterator[str]:
@@ -272,19 +233,23 @@ def promises(figures: Figures) -> Iterator[str]:
             f"| {'yes' if target.met else '**no**'} |"
         )
     yield ""
-    missed = [target for target in found if not target.met and target.limit]
-    if missed:
+    if missed := [target for target in found if not target.met]:
         yield MISSED
-        for target in missed:
-            yield f"- {target.what}: {fine(target.limit or 0)} with a view that does nothing."
+        yield from map(by_how_much, missed)
         yield ""
 
 
 MISSED = """\
-Where a ratio is missed, a profile shows gunicorn's parsing and sending, and Django's handler and
-signals, in the way: they take most of a request's CPU time and are the same for both sides, so the
-quicker the connection, the less is left to save. How far that goes at most:
+What was missed, by how much, and how far it goes at most: with a view that does nothing, so that
+what is left of a request is gunicorn's and Django's. Profiles (taken with py-spy, not by this
+bench) show the same: gunicorn's parsing and sending, and Django's handler and signals, take most
+of a request's time, on both sides of a ratio; under asgi two hops to a thread as well.
 """
+
+
+def by_how_much(target: Target) -> str:
+    missed = f"- {target.what}: {fine(target.measured.median)}, wanted {target.wanted}"
+    return f"{missed}; at most {fine(target.limit)}" if target.limit else missed
 
 
 def fine(value: float) -> str:
@@ -294,7 +259,8 @@ def fine(value: float) -> str:
 def limits(figures: Figures) -> Iterator[str]:
     yield "## Limits\n"
     for name, rate in figures.raw["pgbench"].items():
-        yield f"- `pgbench`, as many clients as there are slots, {name}: {number(rate)} per second."
+        shown = number(rate) if rate else "no figure"
+        yield f"- `pgbench`, as many clients as there are slots, {name}: {shown} per second."
     for name in figures.raw["configurations"]:
         spread = figures.spread(name, PLAIN, "rate")
         if spread and (": slots, psycopg2" in name or "CONN_MAX_AGE=0" in name):
@@ -330,4 +296,4 @@ def every_load(figures: Figures) -> Iterator[str]:
             how = "keep-alive" if load.keep_alive else "a new TCP connection each"
             yield f"\n## {load.view}, {how}, {load.clients} clients\n"
             yield f"The view: {VIEWS[load.view]}.\n"
-            yield from table(figures, load, list(figures.raw["configurations"]))
+            yield from table(figures, load)

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import selectors
 import shutil
 import signal
 import socket
@@ -67,7 +68,9 @@ def postgresql(project: Project, directory: Path, max_connections: int) -> Itera
     assert process.stdin is not None  # noqa: S101
     assert process.stdout is not None  # noqa: S101
     try:
-        started = process.stdout.readline()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            started = process.stdout.readline() if selector.select(DEADLINE) else ""
         if not started:
             raise Unavailable("PostgreSQL did not start")
         said = json.loads(started)
@@ -113,10 +116,8 @@ def pgbouncer(server: PostgreSQL, directory: Path) -> Iterator[tuple[int, int]]:
 class Gunicorn:
     """A running configuration."""
 
-    configuration: Configuration
     port: int
     process: subprocess.Popen[bytes]
-    log: Path
     others: tuple[int, ...] = ()  # pids of what stands between it and PostgreSQL
 
     @property
@@ -167,7 +168,7 @@ def _gunicorn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    running = Gunicorn(configuration, port, process, log, between[1:] if between else ())
+    running = Gunicorn(port, process, between[1:] if between else ())
     try:
         _wait(lambda: _answers(running), process, log)
         yield running

@@ -26,7 +26,7 @@ def targets(figures: Figures) -> Iterator[Target]:
     """All that the run has the figures for."""
     for what, ours, theirs, load, limit in RATIOS:
         if measured := figures.ratio(ours, theirs, load, "rate"):
-            best = figures.spread(ours, PLAIN, "rate")
+            best = figures.spread(ours, PLAIN, "rate") if load != PLAIN else None
             peer = figures.spread(theirs, load, "rate")
             met = _at_least(what, measured, limit)
             yield replace(met, limit=best.median / peer.median if best and peer else None)
@@ -91,7 +91,7 @@ def _tail(figures: Figures) -> Iterator[Target]:
 
 def _bounded(figures: Figures, worker_class: str) -> Target:
     runs = figures.of_service(worker_class)
-    over = [run["peak"] / (figures.bound(run["configuration"]) or 1) for run in runs]
+    over = [run["peak"] / run["bound"] for run in runs]
     samples = sum(run["samples"] for run in runs)
     what = f"{worker_class}: highest count / (workers x slots), {samples:,} samples"
     return Target(what, "<= 1", Spread.of(over), max(over) <= 1)
@@ -101,7 +101,7 @@ def _opened(figures: Figures, worker_class: str) -> Target:
     runs = [run for run in figures.of_service(worker_class) if run["view"] == "query"]
     requests = sum(run["requests"] for run in runs)
     each = sum(run["opened"] for run in runs) / max(1, requests)
-    what = f"{worker_class}: connections opened per request, {requests:,} requests"
+    what = f"{worker_class}: connections opened per quick query, {requests:,} requests"
     return Target(what, "< 0.002", Spread.of([each]), each < 0.002)
 
 
@@ -118,7 +118,9 @@ def _beside(figures: Figures) -> Iterator[Target]:
         ratios = [
             noted["beside"] / noted["alone"]
             for noted in figures.raw["beside"]
-            if noted["configuration"].startswith(worker_class)
+            if noted["configuration"].startswith(f"{worker_class}:")
+            and noted["alone"]
+            and noted["others"]  # else no slot was taken
         ]
         if ratios:
             what = f"{worker_class}: a client without database, all slots full / alone"

@@ -1,0 +1,82 @@
+"""Tables in Markdown: a row for each configuration under one load."""
+
+from collections.abc import Iterator
+
+from bench.analysis import Figures, Spread, is_service
+from bench.load import Load
+
+SHORT = ("configuration", "requests/s", "p99 ms", "most connections", "opened", "failed")
+LONG = (
+    "configuration",
+    "requests/s",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "most connections",
+    "opened",
+    "failed",
+    "CPU gunicorn, us/request",
+    "CPU PostgreSQL, us/request",
+    "MiB/worker",
+)
+PACED = ("offered/s", "wanted/s")
+# Percentiles say something when each client had so many answers.
+ANSWERS = 3
+
+
+def table(figures: Figures, load: Load, short: bool = False) -> Iterator[str]:
+    """All configurations that were measured under `load`."""
+    names = [name for name in figures.raw["configurations"] if figures.runs(name, load)]
+    heads: tuple[str, ...] = SHORT if short else LONG
+    if not short and any(run["offered"] is not None for run in figures.tries(load)):
+        heads += PACED
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|" + "---:|" * (len(heads) - 1)
+    for name in names:
+        found = cells(figures, name, load, short)
+        yield "| " + " | ".join(found[head] for head in heads) + " |"
+
+
+def cells(figures: Figures, name: str, load: Load, short: bool) -> dict[str, str]:
+    """What stands in a row, by column."""
+
+    def shown(measure: str, with_range: bool = False) -> str:
+        return spread_of(figures.spread(name, load, measure), with_range)
+
+    tries = figures.tries(load, name)
+    bound = figures.bound(name)
+    answered = figures.spread(name, load, "requests")
+    enough = answered is not None and answered.median >= ANSWERS * load.clients
+    return {
+        "configuration": f"**{name}**" if is_service(name) else name,
+        "requests/s": shown("rate", not short),
+        "p50 ms": shown("p50") if enough else "-",
+        "p95 ms": shown("p95") if enough else "-",
+        "p99 ms": shown("p99", not short) if enough else "-",
+        "most connections": str(max(run["peak"] for run in tries))
+        + (f" of {bound}" if bound else ""),
+        "opened": shown("opened"),
+        "failed": f"{sum(sum(run['failed'].values()) for run in tries):,}",
+        "CPU gunicorn, us/request": shown("cpu_gunicorn_us"),
+        "CPU PostgreSQL, us/request": shown("cpu_postgresql_us"),
+        "MiB/worker": shown("memory"),
+        "offered/s": shown("offered"),
+        "wanted/s": shown("wanted"),
+    }
+
+
+def spread_of(spread: Spread | None, with_range: bool = False) -> str:
+    """The median, and the range where it is asked for."""
+    if spread is None:
+        return ""
+    shown = number(spread.median)
+    if with_range and spread.low != spread.high:
+        shown += f" ({number(spread.low)} to {number(spread.high)})"
+    return shown
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    if value == int(value) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
