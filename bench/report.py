@@ -21,6 +21,8 @@ VIEWS = {
     "wait": "50 ms of waiting for another service, no database",
     "plain": "nothing at all: the limit of gunicorn and Django",
 }
+# Worker classes in the README, where connections pile up by themselves.
+SUMMARY = ("gevent", "asgi", "uvicorn")
 # Named with the machine, where they are installed.
 RELEASES = (
     "Python",
@@ -114,7 +116,7 @@ def summary(figures: Figures, drawn: list[str]) -> Iterator[str]:
         f"{figures.raw['slots']}) each:"
     )
     yield ""
-    yield from table(figures, MAIN, short=True)
+    yield from table(figures, MAIN, SUMMARY, short=True)
     yield ""
     yield f"{stated(figures)} [All figures, how they were measured]({where}README.md)."
 

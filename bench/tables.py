@@ -24,9 +24,15 @@ PACED = ("offered/s", "wanted/s")
 ANSWERS = 3
 
 
-def table(figures: Figures, load: Load, short: bool = False) -> Iterator[str]:
-    """All configurations that were measured under `load`."""
-    names = [name for name in figures.raw["configurations"] if figures.runs(name, load)]
+def table(
+    figures: Figures, load: Load, classes: tuple[str, ...] = (), short: bool = False
+) -> Iterator[str]:
+    """All configurations that were measured under `load`, or those of some worker classes."""
+    names = [
+        name
+        for name, each in figures.raw["configurations"].items()
+        if figures.runs(name, load) and (not classes or each["worker_class"] in classes)
+    ]
     heads: tuple[str, ...] = SHORT if short else LONG
     if not short and any(run["offered"] is not None for run in figures.tries(load)):
         heads += PACED

@@ -1,9 +1,11 @@
 """The bench works: it measures for real, counts what it says, and names what it could not do."""
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,10 +16,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import load, plan, run
+from bench import load, plan, report, run
 from bench.analysis import Figures, Spread, knee
 from bench.configurations import BOUND, django
 from bench.load import Load
+from bench.meters import Spent
+from bench.targets import RATIOS, _at_least
 from tests.combinations import ROOT
 
 pytestmark = pytest.mark.xdist_group("bench")
@@ -59,11 +63,11 @@ def test_a_quick_run_measures_the_service_beside_its_peer(quick: Path) -> None:
 
 
 def test_its_report_has_tables_and_pictures_and_says_that_it_is_no_whole_run(quick: Path) -> None:
-    report = (quick / "README.md").read_text()
-    assert "not a whole run" in report
-    assert "| gevent, psycopg2 / Django's pool" not in report  # it was not measured
+    page = (quick / "README.md").read_text()
+    assert "not a whole run" in page
+    assert "| gevent, psycopg2 / Django's pool" not in page  # it was not measured
     for name in MEASURED:
-        assert name in report
+        assert name in page
     pictures = sorted(quick.glob("*.svg"))
     assert [picture.stem for picture in pictures] == [
         f"{name}-{theme}"
@@ -112,8 +116,13 @@ def test_bad_input_is_refused(arguments: list[str], code: int, message: str) -> 
 
 
 @contextmanager
-def answering(status: int) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives every request this status, and the paths that it was asked for."""
+def answering(
+    status: int, *, with_length: bool = True, stall: float = 0.0
+) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives every request this status, and the paths that it was asked for.
+
+    The tenth answer takes `stall` seconds.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -121,8 +130,12 @@ def answering(status: int) -> Iterator[tuple[str, list[str]]]:
 
         def do_GET(self) -> None:
             asked.append(self.path)
+            time.sleep(stall if len(asked) == 10 else 0)
             self.send_response(status)
-            self.send_header("Content-Length", "2")
+            if with_length:
+                self.send_header("Content-Length", "2")
+            else:
+                self.close_connection = True
             if self.headers.get("Connection") == "close":
                 self.send_header("Connection", "close")
             self.end_headers()
@@ -159,6 +172,50 @@ def test_a_generator_counts_what_was_answered_and_what_failed(
     assert (good.offered is None) == (program is not None)
     if good.offered and good.wanted:
         assert good.offered <= 1.1 * good.wanted
+
+
+def test_an_error_page_without_a_length_is_a_failure_and_no_end() -> None:
+    with answering(500, with_length=False) as (url, asked):
+        tally = asyncio.run(load._ask(url, Load("query", 4, True), 0.5, rate=None))
+    assert tally.answered == 0
+    assert 0 < tally.failed["status"] <= len(asked)
+
+
+def test_latency_counts_from_the_moment_at_which_a_request_was_due() -> None:
+    """One client, one stall: those who could not ask meanwhile have waited as well."""
+    with answering(200, stall=0.5) as (url, _):
+        tally = asyncio.run(load._ask(url, Load("query", 1, True), 1.0, rate=50))
+    assert sum(latency > 0.1 for latency in tally.latencies) > 1
+
+
+def test_a_worker_that_did_all_the_work_is_seen() -> None:
+    before = Spent(1.0, 1.0, {1: 5.0, 2: 1.0})
+    assert Spent(2.0, 1.0, {1: 5.1, 2: 2.9}).since(before).busiest == pytest.approx(0.95)
+    assert Spent(2.0, 1.0, {1: 6.0, 2: 2.0}).since(before).busiest == pytest.approx(0.5)
+
+
+def test_the_readme_gets_its_part_and_keeps_the_rest(quick: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    figures = json.loads((quick / "figures.json").read_text())
+    report.write(figures, tmp_path, readme)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{report.BEGIN}\n<picture>")
+    assert text.endswith(f"\n{report.END}\nafter\n")
+    assert f"**{MEASURED[0]}**" in text
+    readme.write_text("no part of the bench's\n")
+    report.write(figures, tmp_path, readme)
+    assert readme.read_text() == "no part of the bench's\n"
+
+
+@pytest.mark.parametrize(("rate", "met"), [(140.0, True), (139.0, False)])
+def test_a_target_is_met_by_the_median_or_missed(rate: float, met: bool) -> None:
+    theirs = [("gevent: Django's pool", number, 100.0, False) for number in (1, 2, 3)]
+    ours = [("gevent: slots, psycopg2", n, r, False) for n, r in enumerate((1.0, rate, 999.0), 1)]
+    found = RATIOS[0]
+    measured = figures_of(*theirs, *ours).ratio(found[1], found[2], plan.MAIN, "rate")
+    assert measured is not None
+    assert _at_least(found[0], measured, found[4]).met is met
 
 
 def figures_of(*rates: tuple[str, int, float, bool]) -> Figures:
