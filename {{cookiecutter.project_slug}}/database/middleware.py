@@ -2,13 +2,7 @@
 
 import logging
 import sys
-{% if cookiecutter.worker_class == 'asgi' %}
-from contextlib import suppress
-{% endif %}
 
-{% if cookiecutter.worker_class == 'asgi' %}
-from django.db.transaction import TransactionManagementError
-{% endif %}
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 from django.views.defaults import server_error
@@ -28,10 +22,9 @@ class DatabaseUnavailableMiddleware(MiddlewareMixin):
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
 {% if cookiecutter.worker_class == 'asgi' %}
-        # Django renders the error's page on another thread, which must not wait for a second slot
-        # while this one is held. Only inside a middleware's atomic() it has to be.
-        with suppress(TransactionManagementError):
-            slots.give_back()
+        # Django renders the error's page on another thread, which should not have to wait for a
+        # second slot while this one is held.
+        slots.give_back_if_clean()
 {% endif %}
         return unavailable(error) if is_unavailable(error) else None
 

@@ -84,7 +84,11 @@ def test_a_connection_ends_with_its_thread() -> None:
 {% endif %}
 @pytest.mark.usefixtures("live_database")
 def test_what_every_connection_is_given_does_not_count_as_changed() -> None:
+    def watch(execute: Any, *statement: Any) -> Any:
+        return execute(*statement)
+
     def give(connection: Any, **kwargs: object) -> None:
+        connection.execute_wrappers.insert(0, watch)
         with connection.cursor() as cursor:
             cursor.execute("SET search_path TO public, pg_catalog")
 

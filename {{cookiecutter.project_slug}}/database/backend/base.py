@@ -81,7 +81,8 @@ class ConnectionCareMixin(_Base):
         super().__init__(*args, **kwargs)
         self._session_changed = False
         self._named_cursors: list[Any] = []
-        self.execute_wrappers.append(self._note_statement)
+        self._standing_wrappers: list[Any] = [self._note_statement]
+        self.execute_wrappers += self._standing_wrappers
 {% if not cookiecutter.__lends %}
         _thread.__dict__.setdefault("ends", []).append(_EndsWithThread(self))
 {% endif %}
@@ -126,8 +127,15 @@ class ConnectionCareMixin(_Base):
         return connection
 
     def connect(self) -> None:
-        """Django's. What receivers of connection_created set is as every connection has it."""
+        """Django's. What receivers of connection_created do stays with the connection.
+
+        Raises DatabaseError for whoever has given this object back: it belongs to no slot.
+        """
+        self.validate_thread_sharing()
+        before = list(self.execute_wrappers)
         super().connect()
+        added = [wrapper for wrapper in self.execute_wrappers if wrapper not in before]
+        self._standing_wrappers += added
         self._session_changed = False
 
     def is_silent(self) -> bool:
@@ -152,14 +160,24 @@ class ConnectionCareMixin(_Base):
         """Whether the next request finds this connection as if it were new. No round trip."""
         connection = self.connection
         return connection is None or (
-            not self.in_atomic_block
-            and not self.errors_occurred
+            not self.errors_occurred
             and not self._session_changed
-            and len(self.execute_wrappers) == 1
+            and len(self.execute_wrappers) == len(self._standing_wrappers)
             and all(cursor.closed for cursor in self._named_cursors)
             and not connection.closed
-            and {{ cookiecutter.__transaction_status }} == IDLE
-            and self.autocommit == self.settings_dict["AUTOCOMMIT"]
+            and not self.is_in_transaction()
+        )
+
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, or the next statement opens one. No round trip."""
+        connection = self.connection
+        return self.in_atomic_block or (
+            connection is not None
+            and not connection.closed
+            and (
+                {{ cookiecutter.__transaction_status }} != IDLE
+                or self.autocommit != self.settings_dict["AUTOCOMMIT"]
+            )
         )
 
     def close_if_unusable_or_obsolete(self) -> None:
@@ -182,7 +200,7 @@ class ConnectionCareMixin(_Base):
         """Close without a word to the server, whatever state this connection is in."""
         connection, self.connection = self.connection, None
         self.in_atomic_block = self.closed_in_transaction = False
-        del self.execute_wrappers[1:]
+        self.execute_wrappers[:] = self._standing_wrappers
         if connection is not None:
             connection.close()
 
