@@ -110,7 +110,13 @@ def _label_ends(axes: Any, x: float, labels: list[tuple[int, int, str, str]], ga
             textcoords=axes.get_yaxis_transform(),
             va="center",
             fontweight="bold" if is_service(text) else "normal",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.0,
+                "shrinkA": 0,
+                "relpos": (0, 0.5),  # to the left of the name, not through it
+            },
             annotation_clip=False,
         )
         floor += gap

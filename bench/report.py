@@ -125,18 +125,17 @@ def stated(figures: Figures) -> str:
     """Machine, versions, date."""
     raw = figures.raw
     machine = raw["machine"]
+    by = f"wrk {machine.get('wrk')}" if raw["generator"] == "wrk" else raw["generator"]
     installed = [each["versions"] for each in raw["configurations"].values()]
     releases = [
-        f"{name} {machine[name]}"
-        for name in ("wrk", "PostgreSQL", "PgBouncer")
-        if machine.get(name)
+        f"{name} {machine[name]}" for name in ("PostgreSQL", "PgBouncer") if machine.get(name)
     ]
     for name in RELEASES:
         if found := sorted({versions[name] for versions in installed if name in versions}):
             releases.append(f"{name} {' and '.join(found)}")
     return (
         f"Measured on {raw['began'][:10]} on {machine['cores']} cores ({machine['CPU']}, "
-        f"{machine['system']}), load by {raw['generator']}; {', '.join(releases)}; medians of "
+        f"{machine['system']}); load by {by}; {', '.join(releases)}; medians of "
         f"{raw['plan']['main_rounds']} interleaved rounds (other loads: {raw['plan']['rounds']})."
     )
 
@@ -149,7 +148,8 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield f"{stated(figures)} The run took {raw.get('minutes', '?')} minutes.\n"
     if not is_whole(raw):
         yield "**This is not a whole run: do not quote it.**\n"
-    yield HOW.format(workers=raw["workers"], slots=raw["slots"], **raw["plan"])
+    given = {"workers": raw["workers"], "slots": raw["slots"], "longer": measured_longer(figures)}
+    yield HOW.format(**given, **raw["plan"])
     yield HOW_OFFERED[raw["generator"] == "wrk"]
     titles = {
         "connections": "Connections over time",
@@ -167,6 +167,17 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield from promises(figures)
     yield from limits(figures)
     yield from odd(figures)
+
+
+def measured_longer(figures: Figures) -> str:
+    """Whose runs of the main load took longer than the plan's."""
+    usual = 1.5 * figures.raw["plan"]["main_seconds"]
+    names = [
+        name
+        for name in figures.raw["configurations"]
+        if any(run["seconds"] > usual for run in figures.runs(name, MAIN))
+    ]
+    return "; ".join(names) or "none"
 
 
 HOW = Path(__file__).with_name("how.md").read_text()
