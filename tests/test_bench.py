@@ -195,7 +195,8 @@ def test_a_worker_that_did_all_the_work_is_seen() -> None:
 
 
 def test_the_readme_gets_its_part_and_keeps_the_rest(quick: Path, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
+    readme = tmp_path / "other" / "README.md"
+    readme.parent.mkdir()
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     figures = json.loads((quick / "figures.json").read_text())
     report.write(figures, tmp_path, readme)
