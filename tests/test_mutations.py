@@ -114,7 +114,7 @@ MUTATIONS = [
         "        if sys.exc_info()[0]:\n"
         "            return\n"
         "        del self.leases.current\n",
-        "test_connections.py",
+        "test_connections.py::test_clients_that_hang_up_cost_no_slot",
         "during a stream",
         also=(r"        self\.end\(orderly=False\)\n", "        pass\n"),
     ),
