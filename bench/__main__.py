@@ -50,7 +50,8 @@ def main() -> int:
     if not (output / FIGURES).exists():
         sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
     figures = json.loads((output / FIGURES).read_text())
-    write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
+    whole = is_whole(figures) and output == WHOLE
+    write(figures, output, readme=ROOT / "README.md" if whole else None)
     print(json.dumps(figures) if arguments.json else output / "README.md")
     return 1 if figures["failed"] else 0
 

@@ -27,6 +27,12 @@ def is_service(name: str) -> bool:
     return ": slots, " in name
 
 
+def balanced(tries: list[Run]) -> list[Run]:
+    """Those that count: not repeated, and of these the balanced, or all where none was."""
+    kept = [run for run in tries if not run["repeated"]]
+    return [run for run in kept if not run["lopsided"]] or kept
+
+
 class Figures:
     """What the bench noted, asked by configuration and load."""
 
@@ -35,8 +41,7 @@ class Figures:
 
     def runs(self, configuration: str, load: Load) -> list[Run]:
         """Its repeats; where a worker got all clients, only if that happened in all of them."""
-        kept = [run for run in self.tries(load, configuration) if not run["repeated"]]
-        return [run for run in kept if not run["lopsided"]] or kept
+        return balanced(self.tries(load, configuration))
 
     def tries(self, load: Load, configuration: str = "") -> list[Run]:
         """All that were made, those that were repeated as well."""
@@ -80,13 +85,12 @@ class Figures:
 
     def sweep(self, worker_class: str, view: str) -> dict[int, Spread]:
         """Requests per second by slots per worker."""
-        found: dict[int, list[float]] = {}
-        for run in sorted(self.raw["sweep"], key=lambda run: bool(run["lopsided"])):
-            if (run["worker_class"], run["view"]) == (worker_class, view) and not run["repeated"]:
-                rates = found.setdefault(run["slots"], [])
-                if not (run["lopsided"] and rates):
-                    rates.append(run["rate"])
-        return {slots: Spread.of(rates) for slots, rates in sorted(found.items())}
+        found: dict[int, list[Run]] = {}
+        for run in self.raw["sweep"]:
+            if (run["worker_class"], run["view"]) == (worker_class, view):
+                found.setdefault(run["slots"], []).append(run)
+        rates = {n: [run["rate"] for run in balanced(runs)] for n, runs in sorted(found.items())}
+        return {slots: Spread.of(measured) for slots, measured in rates.items() if measured}
 
 
 # A further slot beyond the knee brings less than the rest of this part of the best throughput.

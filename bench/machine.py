@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.servers import PostgreSQL
-
 
 def machine() -> dict[str, Any]:
     """Its processor and its system, and the programs that are not Python's."""
@@ -29,11 +27,5 @@ def release(program: str) -> str | None:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
     except OSError:
         return None
-    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    found = re.search(r"\d[\w.]*", done.stdout + done.stderr)
     return found[0] if found else None
-
-
-def version(server: PostgreSQL) -> str:
-    command = [str(server.binaries / "postgres"), "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.split(") ")[-1].split()[0]

@@ -52,7 +52,11 @@ class Plan:
         """Rounds and seconds for `load`."""
         if load == MAIN:
             return self.main_rounds, self.main_seconds
-        return self.rounds, self.slow_seconds if load.view == "slow" else self.seconds
+        return self.rounds, self.seconds_of(load.view)
+
+    def seconds_of(self, view: str) -> int:
+        """For one run that is not of the main load."""
+        return self.slow_seconds if view == "slow" else self.seconds
 
 
 QUICK = Plan(

@@ -15,7 +15,7 @@ from typing import Any
 from bench.configurations import BOUND, CONFIGURATIONS, SLOTS, WORKERS, Configuration, service
 from bench.environments import Environments, Unavailable
 from bench.load import Answered, Load, apply, generator
-from bench.machine import machine, version
+from bench.machine import machine, release
 from bench.member import Member
 from bench.meters import Eye
 from bench.plan import LENDING, OVER_TIME, Plan
@@ -65,7 +65,7 @@ class Bench:
         self._install()
         project = self.environments.project(self.chosen[0].project)
         with self._postgresql(project, ROOMY) as (server, eye):
-            self.figures["machine"]["PostgreSQL"] = version(server)
+            self.figures["machine"]["PostgreSQL"] = release(str(server.binaries / "postgres"))
             self._pgbench(server)
             for group in GROUPS:
                 if together := [c for c in self.chosen if c.worker_class in group]:
@@ -195,10 +195,9 @@ class Bench:
                             self._sweep_one(fleet[name], view)
 
     def _sweep_one(self, member: Member, view: str) -> None:
-        load = Load(view, 100, True)
         slots = int(member.configuration.environment["DATABASE_SLOTS"])
         worker_class = member.configuration.worker_class
-        for run in self._tries(member, load, self.plan.of(load)[1] if view == "slow" else 1):
+        for run in self._tries(member, Load(view, 100, True), self.plan.seconds_of(view)):
             self.figures["sweep"].append({"worker_class": worker_class, "slots": slots, **run})
 
     def _over_time(self, server: PostgreSQL, eye: Eye) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.analysis import Figures, Spread, is_service
+from bench.analysis import Figures, Spread, is_service, value_of
 from bench.load import Load
 
 SHORT = ("configuration", "requests/s", "p99 ms", "most connections", "opened", "failed")
@@ -62,7 +62,7 @@ def cells(figures: Figures, name: str, load: Load, short: bool) -> dict[str, str
         "most connections": str(max(run["peak"] for run in tries))
         + (f" of {bound}" if bound else ""),
         "opened": shown("opened"),
-        "failed": f"{sum(sum(run['failed'].values()) for run in tries):,}",
+        "failed": f"{sum(value_of(run, 'failed') for run in tries):,.0f}",
         "CPU gunicorn, us/request": shown("cpu_gunicorn_us"),
         "CPU PostgreSQL, us/request": shown("cpu_postgresql_us"),
         "MiB/worker": shown("memory"),
