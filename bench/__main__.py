@@ -2,7 +2,7 @@
 
 Generates services, installs their peers, puts the same load on each in turn, and writes a
 Markdown report, the figures as JSON and pictures. Needs uv; uses wrk and pgbouncer where they are
-installed. Nothing else should run on the machine meanwhile.
+installed, and Python 3.12 or later. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -64,7 +64,9 @@ def parsed() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--list", action="store_true", help="name the configurations, and end")
-    parser.add_argument("--only", metavar="REGEX", default="", help="those whose name matches")
+    parser.add_argument(
+        "--only", metavar="REGEX", default="", help="those whose name matches, as '^gthread: slots'"
+    )
     parser.add_argument(
         "--rounds",
         type=int,
@@ -84,7 +86,9 @@ def parsed() -> argparse.Namespace:
         help="directory (default docs/benchmarks; of a run that leaves something out, .bench)",
     )
     parser.add_argument(
-        "--report", action="store_true", help="measure nothing: write the report of the last run"
+        "--report",
+        action="store_true",
+        help="measure nothing: write the report of the figures that are in --output",
     )
     parser.add_argument("--json", action="store_true", help="print the figures")
     arguments = parser.parse_args()

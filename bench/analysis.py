@@ -56,6 +56,8 @@ class Figures:
     def spread(self, configuration: str, load: Load, measure: str) -> Spread | None:
         """None where it was not measured."""
         runs = self.runs(configuration, load)
+        if measure in PER_REQUEST:
+            runs = [run for run in runs if run["requests"]]
         found = [value_of(run, measure) for run in runs if run.get(measure, 0) is not None]
         return Spread.of(found) if found else None
 
@@ -93,6 +95,8 @@ class Figures:
         return {slots: Spread.of(measured) for slots, measured in rates.items() if measured}
 
 
+# CPU time, in microseconds.
+PER_REQUEST = ("cpu_gunicorn_us", "cpu_postgresql_us")
 # A further slot beyond the knee brings less than the rest of this part of the best throughput.
 KNEE = 0.95
 
@@ -105,8 +109,8 @@ def knee(sweep: dict[int, Spread]) -> int:
 
 def value_of(run: Run, measure: str) -> float:
     """A figure of `run`: one that was noted, or one per request."""
-    if measure == "cpu_gunicorn_us" or measure == "cpu_postgresql_us":
-        return 1e6 * float(run[measure.removesuffix("_us")]) / max(1, run["requests"])
+    if measure in PER_REQUEST:
+        return 1e6 * float(run[measure.removesuffix("_us")]) / run["requests"]
     if measure == "failed":
         return float(sum(run["failed"].values()))
     return float(run[measure])

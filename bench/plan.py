@@ -30,6 +30,8 @@ OVER_TIME = (
     "uvicorn: CONN_MAX_AGE=60",
 )
 SWEEP = (1, 2, 5, 10, 20, 50)
+ROOMY = 1500  # max_connections where a limit of the server is not what is measured
+USUAL = 100  # PostgreSQL's default
 
 
 @dataclass(frozen=True)

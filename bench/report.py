@@ -9,7 +9,7 @@ from typing import Any
 from bench import pictures
 from bench.analysis import Figures, knee
 from bench.load import Load
-from bench.plan import LOADS, MAIN, PLAIN
+from bench.plan import LOADS, MAIN, PLAIN, ROOMY, USUAL
 from bench.tables import number, spread_of, table
 from bench.targets import Target, targets
 
@@ -21,8 +21,8 @@ VIEWS = {
     "wait": "50 ms of waiting for another service, no database",
     "plain": "nothing at all: the limit of gunicorn and Django",
 }
-# Worker classes in the README, where connections pile up by themselves.
-SUMMARY = ("gevent", "asgi", "uvicorn")
+# Worker classes in the README: those where connections pile up by themselves, and the default.
+SUMMARY = ("gevent", "asgi", "uvicorn", "gthread")
 # Named with the machine, where they are installed.
 RELEASES = (
     "Python",
@@ -113,7 +113,8 @@ def summary(figures: Figures, drawn: list[str]) -> Iterator[str]:
     yield (
         f"{MAIN.clients} clients ask for a view with one quick query, on keep-alive connections; "
         f"{figures.raw['workers']} workers with {figures.raw['slots']} slots (or a pool of "
-        f"{figures.raw['slots']}) each:"
+        f"{figures.raw['slots']}) each. In the picture PostgreSQL allows {USUAL} connections, its "
+        f"default; in the table {ROOMY:,}, so that it shows what each would take:"
     )
     yield ""
     yield from table(figures, MAIN, SUMMARY, short=True)
@@ -149,7 +150,7 @@ def report(figures: Figures, drawn: list[str]) -> Iterator[str]:
     if not is_whole(raw):
         yield "**This is not a whole run: do not quote it.**\n"
     given = {"workers": raw["workers"], "slots": raw["slots"], "longer": measured_longer(figures)}
-    yield HOW.format(**given, **raw["plan"])
+    yield HOW.format(**given, roomy=ROOMY, usual=USUAL, **raw["plan"])
     yield HOW_OFFERED[raw["generator"] == "wrk"]
     titles = {
         "connections": "Connections over time",
@@ -185,8 +186,8 @@ HOW_OFFERED = {
     True: """\
 wrk asks without pause. Its percentiles are of answers, bad ones as well, corrected by wrk for
 requests that a slow answer kept from being sent. A request without an answer when a run ends is
-neither counted nor failed; so where clients had fewer than three answers each, no percentile is
-given.
+neither counted nor failed (0 requests per second: none came while the run lasted); so where clients
+had fewer than three answers each, no percentile is given.
 """,
     False: """\
 Python makes the load: first without pause, for the rate, then at 0.8 of that rate, for the
@@ -214,9 +215,10 @@ def main_tables(figures: Figures) -> Iterator[str]:
         (NEW_TCP, "a quick query, a new TCP connection each"),
         (SLOW, "a query of 50 ms, keep-alive connections"),
     ):
-        yield f"{load.clients} clients, {title}:\n"
-        yield from table(figures, load)
-        yield ""
+        if figures.tries(load):
+            yield f"{load.clients} clients, {title}:\n"
+            yield from table(figures, load)
+            yield ""
 
 
 def slots(figures: Figures) -> Iterator[str]:
@@ -229,8 +231,9 @@ def slots(figures: Figures) -> Iterator[str]:
                     found = f"**no knee** up to {most} slots per worker"
                 yield f"- {worker_class}, {VIEWS[view]}: {found}; requests per second:"
                 yield "  " + "; ".join(f"{n}: {spread_of(s, True)}" for n, s in sweep.items())
-    yield "\nThe knee is the fewest slots that reach 95 % of the best throughput. With a query of"
-    yield "50 ms a slot answers no more than twenty requests per second.\n"
+    yield "\nThe knee is the fewest slots that reach 95 % of the best throughput; where the ranges"
+    yield "of several numbers overlap, it might as well be another of them. With a query of 50 ms a"
+    yield "slot answers no more than twenty requests per second.\n"
 
 
 def promises(figures: Figures) -> Iterator[str]:
@@ -253,10 +256,11 @@ def promises(figures: Figures) -> Iterator[str]:
 
 
 MISSED = """\
-What was missed, by how much, and how far it goes at most: with a view that does nothing, so that
-what is left of a request is gunicorn's and Django's. Profiles (taken with py-spy, not by this
-bench) show the same: gunicorn's parsing and sending, and Django's handler and signals, take most
-of a request's time, on both sides of a ratio; under asgi two hops to a thread as well.
+What was missed, by how much, and how far it goes at most: our requests per second with a view that
+does nothing, so that what is left of a request is gunicorn's and Django's, over the peer's with the
+query. A target near or above that is out of reach on this machine. Profiles (taken with py-spy, not
+by this bench) show the same: gunicorn's parsing and sending, and Django's handler and signals, take
+most of a request's time, on both sides of a ratio; under asgi two hops to a thread as well.
 """
 
 

@@ -18,14 +18,12 @@ from bench.load import Answered, Load, apply, generator
 from bench.machine import machine, release
 from bench.member import Member
 from bench.meters import Eye
-from bench.plan import LENDING, OVER_TIME, Plan
+from bench.plan import LENDING, OVER_TIME, ROOMY, USUAL, Plan
 from bench.progress import Progress
 from bench.servers import PostgreSQL, postgresql
 
 # What is measured side by side.
 GROUPS = (("gevent",), ("asgi", "uvicorn"), ("eventlet",), ("gthread",), ("sync",))
-ROOMY = 1500  # max_connections where a limit of the server is not what is measured
-USUAL = 100  # PostgreSQL's default
 AGAIN = 2  # further tries of a run in which one worker got all clients
 
 

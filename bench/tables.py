@@ -22,6 +22,9 @@ LONG = (
 PACED = ("offered/s", "wanted/s")
 # Percentiles say something when each client had so many answers.
 ANSWERS = 3
+# An even share is 0.5: beyond this part of the CPU time a row is of one worker rather than of two.
+UNEVEN = 0.7
+MARK = " †"
 
 
 def table(
@@ -38,9 +41,11 @@ def table(
         heads += PACED
     yield f"| {' | '.join(heads)} |"
     yield "|---|" + "---:|" * (len(heads) - 1)
-    for name in names:
-        found = cells(figures, name, load, short)
-        yield "| " + " | ".join(found[head] for head in heads) + " |"
+    rows = [cells(figures, name, load, short) for name in names]
+    for row in rows:
+        yield "| " + " | ".join(row[head] for head in heads) + " |"
+    if any(MARK in row["requests/s"] for row in rows):
+        yield f"\n{MARK.strip()} One of the workers had more than {UNEVEN:.0%} of the CPU time."
 
 
 def cells(figures: Figures, name: str, load: Load, short: bool) -> dict[str, str]:
@@ -55,7 +60,7 @@ def cells(figures: Figures, name: str, load: Load, short: bool) -> dict[str, str
     enough = answered is not None and answered.median >= ANSWERS * load.clients
     return {
         "configuration": f"**{name}**" if is_service(name) else name,
-        "requests/s": shown("rate", not short),
+        "requests/s": shown("rate", not short) + (MARK if uneven(figures, name, load) else ""),
         "p50 ms": shown("p50") if enough else "-",
         "p95 ms": shown("p95") if enough else "-",
         "p99 ms": shown("p99", not short) if enough else "-",
@@ -63,12 +68,18 @@ def cells(figures: Figures, name: str, load: Load, short: bool) -> dict[str, str
         + (f" of {bound}" if bound else ""),
         "opened": shown("opened"),
         "failed": f"{sum(value_of(run, 'failed') for run in tries):,.0f}",
-        "CPU gunicorn, us/request": shown("cpu_gunicorn_us"),
-        "CPU PostgreSQL, us/request": shown("cpu_postgresql_us"),
+        "CPU gunicorn, us/request": shown("cpu_gunicorn_us") or "-",
+        "CPU PostgreSQL, us/request": shown("cpu_postgresql_us") or "-",
         "MiB/worker": shown("memory"),
         "offered/s": shown("offered"),
         "wanted/s": shown("wanted"),
     }
+
+
+def uneven(figures: Figures, name: str, load: Load) -> bool:
+    """Whether one worker had much more to do than the other, in the median run."""
+    busiest = figures.spread(name, load, "busiest_worker")
+    return busiest is not None and busiest.median > UNEVEN
 
 
 def spread_of(spread: Spread | None, with_range: bool = False) -> str:

@@ -63,7 +63,7 @@ RATIOS: list[tuple[str, str, str, Load, float]] = [
     ("gevent, psycopg 3 / Django's pool", GEVENT_3, "gevent: Django's pool", MAIN, 1.2),
     ("asgi, psycopg2 / Django's pool", ASGI, "asgi: Django's pool", MAIN, 2.0),
     ("asgi, psycopg2 / CONN_MAX_AGE=0", ASGI, "asgi: CONN_MAX_AGE=0", MAIN, 15),
-    ("asgi without database / plain Django", ASGI, "asgi: CONN_MAX_AGE=0", PLAIN, 2.0),
+    ("asgi / CONN_MAX_AGE=0, both without database", ASGI, "asgi: CONN_MAX_AGE=0", PLAIN, 2.0),
     *(
         (
             f"{worker_class}, health check on / off",
