@@ -110,7 +110,7 @@ def knee(sweep: dict[int, Spread]) -> int:
 def value_of(run: Run, measure: str) -> float:
     """A figure of `run`: one that was noted, or one per request."""
     if measure in PER_REQUEST:
-        return 1e6 * float(run[measure.removesuffix("_us")]) / run["requests"]
+        return 1e6 * float(run[measure.removesuffix("_us")]) / float(run["requests"])
     if measure == "failed":
         return float(sum(run["failed"].values()))
     return float(run[measure])

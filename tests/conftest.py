@@ -1,76 +1,60 @@
-"""The --fast option, a bake of each combination, and the table of what was measured."""
+"""Options of the test run, and what its summary shows."""
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cookiecutter.main import cookiecutter
 
-from tests.combinations import ROOT, Combination
+from baking.combinations import ROOT
 
-Bake = Callable[[Combination], Path]
+# These run inside generated projects: template/test_faults.py copies them there.
+collect_ignore = ["faults", "lending", "test_lending.py"]
 
-# They run inside generated projects: test_faults.py and test_lending.py.
-collect_ignore = ["faults", "lending"]
-
-
-def generate(output: Path, **answers: str) -> Path:
-    """The directory of a project, generated as by a person who gives these answers."""
-    return Path(
-        cookiecutter(str(ROOT), no_input=True, output_dir=str(output), extra_context=answers)
-    )
+FAULTS = ROOT / "docs" / "faults.md"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--fast",
+        "--all",
         action="store_true",
-        help="run the own suite of one generated project for each worker class, not of all",
+        help="run the own tests of every generated project, not of a selection",
     )
     parser.addoption(
         "--write-docs",
         action="store_true",
-        help="write docs/faults.md from what the fault suite noted in this run",
+        help="write docs/faults.md from what the fault tests noted in this run; needs --all",
     )
 
 
-@pytest.fixture(scope="session")
-def bake(cookies_session: Any) -> Bake:
-    """The project of a combination, generated once for all tests that only read it."""
-    baked: dict[Combination, Path] = {}
-
-    def once(combination: Combination) -> Path:
-        if combination not in baked:
-            result = cookies_session.bake(extra_context=combination.answers)
-            assert result.exit_code == 0, result.exception
-            baked[combination] = result.project_path
-        return baked[combination]
-
-    return once
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "each_bake: run for each selected combination, with --all for each combination"
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What the generated projects' own tests counted."""
-
-    def noted(name: str) -> list[Any]:
-        passed = terminalreporter.stats.get("passed", [])
-        found = [dict(report.user_properties).get(name, []) for report in passed]
-        return sorted(row for rows in found for row in rows)
-
-    if rows := noted("measured"):
+    """Show the connections that the generated projects counted, and write the table of faults."""
+    if rows := _noted(terminalreporter, "measured"):
         terminalreporter.section("connections under load, as measured")
         heads = "worker-driver-django, clients", "requests", "bound", "peak", "opened"
         for name, *figures in [heads, *rows]:
             cells = "".join(f"{figure!s:>10}" for figure in figures)
             terminalreporter.write_line(f"{name:<45}{cells}")
-    if terminalreporter.config.getoption("--write-docs") and (rows := noted("faults")):
-        write_faults(rows)
+    config = terminalreporter.config
+    if config.getoption("--write-docs") and (rows := _noted(terminalreporter, "faults")):
+        _write_faults(rows, FAULTS)
 
 
-def write_faults(rows: list[tuple[str, str, str]]) -> None:
-    """docs/faults.md: a table for each scenario."""
+def _noted(terminalreporter: Any, name: str) -> list[Any]:
+    """Return the rows that passed tests recorded as the property `name`."""
+    passed = terminalreporter.stats.get("passed", [])
+    found = [dict(report.user_properties).get(name, []) for report in passed]
+    return sorted(row for rows in found for row in rows)
+
+
+def _write_faults(rows: list[tuple[str, str, str]], page: Path) -> None:
+    """Write `page`: a table for each scenario, with a row for each project."""
     lines = [(ROOT / "tests" / "faults" / "faults.md").read_text()]
     for scenario, group in itertools.groupby(rows, key=lambda row: row[0]):
         lines += [
@@ -79,4 +63,4 @@ def write_faults(rows: list[tuple[str, str, str]]) -> None:
             "|---|---|",
         ]
         lines += [f"| {project} | {noted} |" for _, project, noted in group]
-    (ROOT / "docs" / "faults.md").write_text("\n".join(lines) + "\n")
+    page.write_text("\n".join(lines) + "\n")

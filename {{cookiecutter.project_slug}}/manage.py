@@ -8,8 +8,9 @@ from environs import EnvError
 
 
 def main() -> None:
+    """Run a management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    # A migration or a shell may take its time; only served requests may not.
+    # A migration may take long. Only requests have to end before gunicorn's timeout.
     os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT", "0")
     try:
         execute_from_command_line(sys.argv)

@@ -1,5 +1,6 @@
-"""Django settings: one file, driven by the environment (.env.example lists it)."""
+"""Django settings: one file, driven by the environment (.env.example lists the variables)."""
 
+import os
 from pathlib import Path
 
 from environs import Env, EnvValidationError, validate
@@ -7,9 +8,10 @@ from environs import Env, EnvValidationError, validate
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
-env.read_env(BASE_DIR / ".env", recurse=False)
+if env_file := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
+    env.read_env(env_file, recurse=False)
 
-# Security. Everything that needs HTTPS is on unless DEBUG says that this is a desk.
+# Security. Everything that needs HTTPS is on, except with DEBUG.
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=1))
 ALLOWED_HOSTS = (
@@ -20,36 +22,35 @@ ALLOWED_HOSTS = (
 SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 3600
 CSRF_COOKIE_SECURE = not DEBUG
-# Subdomains and the browsers' preload list are for the owner of the domain to decide.
+# HSTS for subdomains and the preload list of browsers are decisions of the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
-    "database",
+    "connection_slots",
     "notes",
 ]
 MIDDLEWARE = [
-    # First: a probe knows neither the host name nor HTTPS.
-    "health.middleware.HealthMiddleware",
+    # First, because probes use neither the host name nor HTTPS.
+    "connection_slots.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "database.middleware.DatabaseUnavailableMiddleware",
+    "connection_slots.middleware.DatabaseUnavailableMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 {{ cookiecutter.__gateway | upper }}_APPLICATION = "config.{{ cookiecutter.__gateway }}.application"
 
-# Connections: README.md, "Connections", says why these fit the {{ cookiecutter.worker_class }} worker class.
+# Connections: README.md, "Connections", says why these values fit the worker class.
+GUNICORN_WORKER_CLASS = "{{ cookiecutter.worker_class }}"  # gunicorn refuses to start another one
 {% if cookiecutter.worker_class == 'sync' %}
-DATABASE_SLOTS = 1  # the process
+DATABASE_SLOTS = 1  # a sync worker serves one request at a time
 {% else %}
-DATABASE_SLOTS = env.int("DATABASE_SLOTS", default={{ cookiecutter.__slots }}, validate=validate.Range(min=1))
+DATABASE_SLOTS = env.int("DATABASE_SLOTS", default=10, validate=validate.Range(min=1))
 {% endif %}
-{% if cookiecutter.__lends %}
 DATABASE_SLOT_TIMEOUT = env.float(
     "DATABASE_SLOT_TIMEOUT", default=5.0, validate=validate.Range(min=0.0, min_inclusive=False)
 )
-{% endif %}
 REPLICAS = env.int("REPLICAS", default=1, validate=validate.Range(min=1))
 
 _database = env.dj_db_url("DATABASE_URL")
@@ -66,25 +67,25 @@ DATABASE_STATEMENT_TIMEOUT = env.int(
 DATABASES = {
     "default": {
         **_database,
-        "ENGINE": "database.backend",
+        "ENGINE": "connection_slots.backend",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60, validate=validate.Range(min=0)),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
-            # The backend appends the worker's pid: pg_stat_activity says who holds what.
+            # The backend appends the pid of the worker, as seen in pg_stat_activity.
             "application_name": "{{ cookiecutter.project_slug }}",
             # Seconds for one attempt; libpq and psycopg take no less than 2.
             "connect_timeout": 3,
-            # A peer that vanished is noticed after 30 + 3 x 10 seconds of silence,
-            # or 15 seconds after it stopped to acknowledge what was sent.
+            # A host that vanished is noticed after 30 + 3 x 10 seconds of silence, or 15 seconds
+            # after it stopped to acknowledge what was sent.
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
-            # The server ends what a client forgot: a statement before gunicorn's timeout
-            # (30 s), and an open transaction before it blocks others for long.
+            # PostgreSQL ends a statement before gunicorn's timeout (30 s), and an idle
+            # transaction before it blocks others for long.
             "options": f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
             " -c idle_in_transaction_session_timeout=30s"
-            # A worker that was killed does not leave its statement running.
+            # PostgreSQL notices that a worker was killed, and ends its statement.
             " -c client_connection_check_interval=2s " + _database_options.pop("options", ""),
             **_database_options,
         },
@@ -96,7 +97,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-# To the console, where the platform collects it. Django's own default mails the admins.
+# To standard error, where the platform collects it. Django's default would mail the admins.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,8 +1,8 @@
-"""Where requests go. /livez and /readyz are answered before: health/middleware.py."""
+"""Routes. connection_slots.health.HealthMiddleware answers /livez and /readyz before them."""
 
 from django.urls import include, path
 
-handler500 = "database.middleware.handler500"
+handler500 = "connection_slots.middleware.handler500"
 urlpatterns = [
     path("notes/", include("notes.urls")),
 ]

@@ -7,7 +7,7 @@ bind = f"127.0.0.1:{os.environ['PORT']}"
 workers = int(os.environ["WEB_CONCURRENCY"])
 worker_class = os.environ["BENCH_WORKER"]
 if worker_class == "gthread":
-    threads = int(os.environ["DATABASE_SLOTS"])
+    threads = int(os.environ["THREADS"])
 keepalive = 65
 timeout = 30
 worker_tmp_dir = "/dev/shm"  # noqa: S108

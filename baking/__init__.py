@@ -1,0 +1,1 @@
+"""Generate projects from this template, install them, and run commands in them."""

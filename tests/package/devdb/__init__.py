@@ -1,0 +1,1 @@
+"""Tests of the package devdb, in place and on a real PostgreSQL."""

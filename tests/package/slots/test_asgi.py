@@ -1,0 +1,161 @@
+"""asgi.py: kept threads, and the end of a request, also of one that is cancelled."""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, reset_queries
+
+from connection_slots import slots
+from connection_slots.asgi import KeptThread, SlotsApplication
+from tests.package.slots.conftest import ask
+
+pytestmark = pytest.mark.skipif(
+    type(threading.Lock()).__module__ != "_thread", reason="ASGI runs on OS threads"
+)
+
+
+@pytest.fixture(autouse=True)
+def receivers() -> Any:
+    """Connect again what SlotsApplication disconnects."""
+    yield
+    request_started.connect(reset_queries)
+    request_started.connect(close_old_connections)
+    request_finished.connect(close_old_connections)
+
+
+def serve(view: Callable[[], Awaitable[Any]], *, requests: int = 1, together: bool = False) -> Any:
+    """Serve `view` as an ASGI application, and return the results."""
+    results: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        results.append(await view())
+
+    async def main() -> None:
+        wrapped = SlotsApplication(application)
+        calls = [wrapped({"type": "http"}, None, None) for _ in range(requests)]
+        if together:
+            await asyncio.gather(*calls)
+        else:
+            for call in calls:
+                await call
+
+    asyncio.run(main())
+    return results
+
+
+def test_request_frees_its_slot(pool: Any) -> None:
+    async def view() -> Any:
+        return await sync_to_async(ask)()
+
+    pids = serve(view, requests=5)
+    assert len(set(pids)) == 1
+    assert pool.counts()["free"] == 2
+
+
+def test_threads_are_kept(pool: Any) -> None:
+    async def view() -> int:
+        return await sync_to_async(threading.get_ident)()
+
+    assert len(set(serve(view, requests=5))) == 1
+
+
+def test_waiting_request_holds_no_slot(pool: Any) -> None:
+    async def view() -> None:
+        await sync_to_async(ask)()
+        await asyncio.sleep(0.3)
+        await sync_to_async(ask)()
+
+    began = time.monotonic()
+    serve(view, requests=20, together=True)
+    assert time.monotonic() - began < 2.0  # ten rounds of two slots would take three seconds
+
+
+def test_second_thread_needs_no_second_slot(pool: Any) -> None:
+    """As Django's error pages, which run on another thread than the view."""
+    pool.timeout = 1.0
+
+    async def view() -> None:
+        await sync_to_async(ask)()
+        await sync_to_async(ask, thread_sensitive=False)()
+
+    serve(view, requests=6, together=True)
+    assert pool.counts()["free"] == 2
+
+
+def test_cancelled_request_frees_its_slot_when_its_view_has_ended(pool: Any) -> None:
+    def slow() -> None:
+        ask("SELECT pg_sleep(0.5)")
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await sync_to_async(slow)()
+
+    async def main() -> None:
+        wrapped = SlotsApplication(application)
+        task = asyncio.create_task(wrapped({"type": "http"}, None, None))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert pool.counts()["held"] == 1
+        for _ in range(100):
+            if pool.counts()["free"] == 2:
+                break
+            await asyncio.sleep(0.05)
+        assert pool.counts()["free"] == 2
+
+    asyncio.run(main())
+
+
+def test_transaction_of_a_request_is_not_seen_by_the_next(pool: Any) -> None:
+    async def view() -> bool:
+        await sync_to_async(ask)("BEGIN")
+        return bool(await sync_to_async(ask)("SELECT pg_current_xact_id_if_assigned() IS NULL"))
+
+    assert serve(view, requests=3) == [True] * 3
+    assert pool.counts()["free"] == 2
+
+
+def test_task_after_its_request_frees_its_slot(pool: Any) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def view() -> None:
+        async def work() -> None:
+            await asyncio.sleep(0.05)
+            await sync_to_async(ask)()
+
+        tasks.append(asyncio.create_task(work(), context=contextvars.Context()))
+        await tasks[-1]
+
+    serve(view, requests=3)
+    assert pool.counts()["held"] == 0
+
+
+def test_call_that_was_cancelled_in_the_queue_is_forgotten() -> None:
+    go, thread = threading.Event(), KeptThread()
+    first = thread.submit(go.wait, 10)
+    queued = thread.submit(print)
+    assert queued.cancel()
+    go.set()
+    first.result(10)
+    assert not thread.is_idle()
+    thread.reset()
+    assert thread.is_idle()
+    thread.shutdown()
+
+
+def test_hold_works_in_a_request(pool: Any) -> None:
+    def work() -> Any:
+        with slots.hold() as raw:
+            return raw is connection.connection
+
+    async def view() -> Any:
+        return await sync_to_async(work)()
+
+    assert serve(view) == [True]

@@ -1,0 +1,31 @@
+"""The tests of connection_slots in each flavour: how threads are implemented, and the driver."""
+
+import subprocess
+import sys
+
+import pytest
+
+from baking.combinations import ROOT
+from tests.package.flavour import FLAVOURS
+
+TIMEOUT = 600  # seconds
+
+
+@pytest.mark.parametrize(("threads", "driver"), FLAVOURS, ids="-".join)
+def test_flavour_passes(threads: str, driver: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.package.flavour",
+            threads,
+            driver,
+            "-q",
+            "tests/package/slots",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

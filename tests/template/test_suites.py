@@ -1,0 +1,148 @@
+"""Generated projects pass their own tests, and start as the README says."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baking.combinations import DEFAULT, PROMPTS, PYTHON, ROOT, SELECTED, SUPPORTED, Combination
+from baking.interpreters import interpreters
+from baking.project import TIMEOUT
+from tests.template.conftest import Install
+
+NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+
+
+@pytest.mark.parametrize("prompt", ["worker_class", "database_driver", "django_version"])
+def test_selection_covers_every_choice(prompt: str) -> None:
+    assert {each.answers[prompt] for each in SELECTED} == set(PROMPTS[prompt])
+
+
+def test_selection_covers_every_driver_on_every_django() -> None:
+    pairs = {(each.database_driver, each.django_version) for each in SUPPORTED}
+    assert {(each.database_driver, each.django_version) for each in SELECTED} == pairs
+
+
+@pytest.mark.each_bake
+def test_project_passes_its_own_tests(
+    combination: Combination,
+    install: Install,
+    record_property: Callable[[str, object], None],
+) -> None:
+    project = install(combination)
+    project.run("uv", "run", "mypy")
+    project.run("uv", "run", "pytest", "--junitxml=result.xml")
+    record_property("measured", measured(project.directory / "result.xml", str(combination)))
+
+
+def measured(result: Path, name: str) -> list[tuple[str, ...]]:
+    """Return a row for each load that counted connections, from a JUnit file."""
+    rows = []
+    for case in ElementTree.parse(result).iter("testcase"):  # noqa: S314 - written by the suite
+        found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        if "peak" in found:
+            clients = re.findall(r"\[(.*)\]", case.attrib["name"])[0]
+            figures = (found[name] for name in ("requests", "bound", "peak", "opened"))
+            rows.append((f"{name}, {clients}", *figures))
+    assert rows
+    return rows
+
+
+def test_tests_pass_on_postgresql_from_pypi(install: Install) -> None:
+    project = install(DEFAULT)
+    program = "import devdb; print(devdb.wheel_binaries())"
+    binaries = project.run("uv", "run", "python", "-c", program).stdout.strip()
+    assert "pgserver" in binaries
+    project.run("uv", "run", "pytest", DEVDB_BINARIES=binaries)
+
+
+def test_tests_pass_on_a_given_server(install: Install) -> None:
+    install(DEFAULT).run("uv", "run", "devdb", "run", "uv", "run", "pytest")
+
+
+def test_tests_ignore_the_env_file(install: Install, tmp_path: Path) -> None:
+    project = install(DEFAULT).copy(tmp_path / "project")
+    (project.directory / ".env").write_text(
+        "DATABASE_URL=postgresql://nobody:wrong@127.0.0.1:1/nowhere\nDATABASE_SLOTS=0\nDEBUG=maybe\n"
+    )
+    project.run("uv", "run", "pytest", "tests/test_notes.py", "tests/test_settings.py")
+
+
+def test_tests_pass_without_root(install: Install) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("this is an ordinary user: the other tests show it")
+    python = next(filter(can_be_run_by_nobody, interpreters(PYTHON["5.2"])), None)
+    if python is None:
+        pytest.skip("no Python here can be run by another user")
+    project = install(DEFAULT)
+    # pytest's temporary directories are closed to other users.
+    copy = Path("/tmp") / f"as-nobody-{os.getpid()}"  # noqa: S108
+    try:
+        shutil.copytree(project.directory, copy, ignore=shutil.ignore_patterns(".venv"))
+        subprocess.run(
+            ["uv", "sync", "--quiet"],  # noqa: S607
+            cwd=copy,
+            env=project.environment | {"UV_PYTHON": python},
+            check=True,
+        )
+        done = subprocess.run(
+            [copy / ".venv" / "bin" / "python", "-m", "pytest", "tests/test_notes.py"],
+            cwd=copy,
+            env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            **NOBODY,
+        )
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def can_be_run_by_nobody(python: str) -> bool:
+    """Return True if another user may run the interpreter at this path."""
+    try:
+        return subprocess.run([python, "-c", ""], cwd="/", **NOBODY).returncode == 0
+    except PermissionError:
+        return False
+
+
+def test_readme_command_starts_a_service(tmp_path: Path) -> None:
+    command = re.findall(r"^\$ (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)[0]
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)  # noqa: S607
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = os.environ | {"PORT": str(port), "UV_PYTHON_DOWNLOADS": "never"}
+    environment.pop("VIRTUAL_ENV", None)
+    service = subprocess.Popen(
+        ["bash", "-c", command],  # noqa: S607
+        cwd=clone,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        give_up = time.monotonic() + 240
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/notes/", timeout=5) as got:
+                    assert json.load(got) == {"notes": []}
+                    break
+            except OSError:
+                assert service.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.2)
+    finally:
+        os.killpg(service.pid, signal.SIGTERM)
+        service.wait(60)

@@ -1,1 +1,0 @@
-"""A Django database backend: ENGINE = "database.backend"."""

@@ -1,1 +1,0 @@
-"""Liveness and readiness, for the platform that runs this service."""

@@ -1,0 +1,563 @@
+"""Django's PostgreSQL backend, with a connection that is held only while it is needed.
+
+A DatabaseWrapper belongs to a thread or greenlet, as in Django. Its driver connection belongs to a
+slot. The wrapper acquires the slot when it needs the connection, and releases it when no cursor
+and no transaction is open and the session is unchanged. Until another owner takes the slot over,
+the wrapper stays attached, and finds the same connection again at no cost.
+
+Without slots in this process (commands, tests), this is Django's backend.
+"""
+
+import os
+import random
+import traceback
+from _thread import get_ident
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.postgresql import base as postgresql
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.db.backends.signals import connection_created
+
+from connection_slots import concurrency, slots
+from connection_slots.backend.cursors import tracked
+from connection_slots.backend.session import IDLE, Session, warn_closed
+from connection_slots.backend.watchdog import watchdog
+from connection_slots.errors import DatabaseUnavailable, mark_connection_lost
+
+# Seconds for one attempt to connect; libpq and psycopg take no less than 2.
+CONNECT_TIMEOUT = 3
+
+# Seconds from the first refused connect during which a request tries again: PostgreSQL restarts in
+# less. A longer outage is answered at once, so that it does not tie up every worker.
+RESTART_TAKES = 3.0
+
+# Seconds without a failure after which the next one begins another outage: more than one attempt
+# takes, so that the attempts of one request belong to one outage.
+OUTAGE_FORGOTTEN = 15.0
+
+# Seconds that a request may leave its connection idle before the socket is looked at again.
+LOOK_AGAIN = 1.0
+
+if TYPE_CHECKING:
+    _Base = postgresql.DatabaseWrapper
+else:
+    _Base = object
+
+_primitives = concurrency.current()
+
+# When connecting failed, first and last (seconds, monotonic), by alias. Empty while all is well.
+_outages: dict[str, tuple[float, float]] = {}
+
+
+class SlotsMixin(_Base):
+    """Put before the DatabaseWrapper of a PostgreSQL backend, PostGIS's for instance."""
+
+    connection: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.slot_owner = slots.current_owner()
+        self._session: Session | None = None  # the one that this wrapper is attached to
+        self._held = False
+        # Reasons to hold the slot besides the session's: open hold() blocks, a connect in progress,
+        # and other threads that share this object.
+        self._pins = 0
+        self._sharing = 0
+        self._sharing_lock = Lock()
+
+    # Acquire and release
+
+    def ensure_connection(self) -> None:
+        """Acquire a slot if this wrapper holds none, and connect if the slot is empty."""
+        pool, session = slots.pool, self._session
+        if session is not None and pool is not None and not self._held and not self._pins:
+            # The usual case: the request goes on with its idle slot.
+            owner = self.slot_owner
+            if (
+                not owner.holders
+                and self._thread_ident == get_ident()
+                and monotonic() - session.used_at < LOOK_AGAIN
+                and pool.claim(owner)
+            ):
+                owner.holders = 1
+                self._held = True
+                return
+        if pool is None or (self.closed_in_transaction and self.in_atomic_block):
+            super().ensure_connection()
+        elif self._sharing:
+            with self._sharing_lock:
+                self._ensure_slot(pool)
+        elif not self._held or self.connection is None:
+            if self._thread_ident != get_ident():
+                self.validate_thread_sharing()
+            self._ensure_slot(pool)
+
+    def _ensure_slot(self, pool: "slots.Pool") -> None:
+        if self._held and self.connection is not None:
+            return
+        owner = self.slot_owner
+        if not self._held:
+            if self.connection is not None and self._session is None:
+                super().close()  # it was opened before install()
+            if not owner.holders:
+                pool.acquire(owner)
+            owner.holders += 1
+            self._held = True
+        try:
+            self._attach()
+        except BaseException:
+            self._release(pool)
+            raise
+
+    def _attach(self) -> None:
+        """Find the session of the acquired slot, and open or replace it where that is needed."""
+        slot = self.slot_owner.slot
+        assert slot is not None  # noqa: S101
+        session = slot.resources.get(self.alias)
+        if session is not None and session is self._session:
+            # The same request goes on. A connection that lay idle for long is looked at again.
+            if session.is_alive():
+                return
+        elif session is not None and session.wrapper is not None:
+            if session.wrapper.holds_slot:  # a copy() of this wrapper, in the same thread
+                self._connect_in_slot(f"{self.alias} {id(self)}")
+                return
+            session.detach()
+        self._forget_session()
+        if session is not None:
+            is_ours = session.target == self._target()
+            if is_ours and not self._is_expired(session) and session.is_alive():
+                self._adopt(session)
+                return
+            del slot.resources[self.alias]
+            session.close()
+        self._connect_in_slot(self.alias)
+
+    def _adopt(self, session: Session) -> None:
+        """Attach to an open session of the slot."""
+        self.slot_owner.used.add(self)
+        self._session, session.wrapper = session, self
+        self.connection = session.raw
+        self.close_at = session.close_at
+        self.isolation_level = session.isolation_level
+        self.autocommit = self.settings_dict["AUTOCOMMIT"]
+        self.closed_in_transaction = self.needs_rollback = self.errors_occurred = False
+        self.savepoint_ids, self.atomic_blocks = [], []
+        session.watched = session.timeout is not None
+        if slots.discards:
+            self._discard_all(session)
+        elif session.standing_wrappers:
+            self.execute_wrappers[:0] = session.standing_wrappers
+
+    def _connect_in_slot(self, key: str) -> None:
+        """Connect, and put the session into the slot once it is complete."""
+        self.slot_owner.used.add(self)
+        self.connection = None
+        self._pins += 1
+        try:
+            super().ensure_connection()
+        finally:
+            self._pins -= 1
+        slot = self.slot_owner.slot
+        assert slot is not None  # noqa: S101
+        assert self._session is not None  # noqa: S101
+        slot.resources[key] = self._session
+
+    def _target(self) -> tuple[object, ...]:
+        """Return what tells one database from another: test runners change the settings."""
+        settings = self.settings_dict
+        return settings["NAME"], settings["USER"], settings["HOST"], settings["PORT"]
+
+    @property
+    def holds_slot(self) -> bool:
+        """Return True while the slot is held for this wrapper."""
+        return self._held
+
+    def release_if_idle(self) -> None:
+        """Release the slot unless a cursor, a transaction or the session's state needs it."""
+        if not self._held or self.in_atomic_block or self._pins:
+            return
+        session, pool = self._session, slots.pool
+        if pool is None:
+            return
+        if session is not None:
+            if (
+                session.open_cursors
+                or session.stays
+                or self.autocommit != self.settings_dict["AUTOCOMMIT"]
+            ):
+                return
+            if session.status() == IDLE:
+                session.used_at = monotonic()
+            elif session.raw.closed:
+                self._drop_session()
+            else:
+                return
+        self._release(pool)
+
+    def _release(self, pool: "slots.Pool") -> None:
+        owner = self.slot_owner
+        self._held = False
+        owner.holders -= 1
+        if not owner.holders:
+            pool.release(owner)
+
+    def detached(self, session: Session) -> None:
+        """Forget a session that another owner has taken over with its slot."""
+        if self._session is session:
+            self._forget_session()
+
+    def _forget_session(self) -> None:
+        session, self._session = self._session, None
+        self.connection = None
+        if session is not None:
+            session.wrapper = None
+            for wrapper in session.standing_wrappers:
+                if wrapper in self.execute_wrappers:
+                    self.execute_wrappers.remove(wrapper)
+
+    def _drop_session(self) -> None:
+        """Take the session out of its slot and close it, whatever its state."""
+        session, slot = self._session, self.slot_owner.slot
+        self._forget_session()
+        if session is not None:
+            if slot is not None:
+                for key, resource in list(slot.resources.items()):
+                    if resource is session:
+                        del slot.resources[key]
+            session.close()
+
+    def belongs_to(self, ident: int) -> bool:
+        """Return True if the thread or greenlet `ident` created this wrapper."""
+        return self._thread_ident == ident
+
+    @contextmanager
+    def hold(self) -> Iterator[Any]:
+        """Hold the slot for the block, and yield the driver connection."""
+        self.ensure_connection()
+        self._pins += 1
+        try:
+            yield self.connection
+        finally:
+            self._pins -= 1
+            self.release_if_idle()
+
+    # The end of a request
+
+    def end_request(self) -> bool:
+        """Leave the slot's session clean for its next owner. Return False while it is shared."""
+        if self._sharing:
+            return False
+        session = self._session
+        if session is not None:
+            reason = self._reason_to_close(session)
+            if reason or session.raw.closed or self._is_expired(session) or self._is_copy(session):
+                self._drop_session()
+                if reason:
+                    warn_closed(reason)
+            session.stays = False
+        self._forget_session()
+        self._held = False
+        self._reset_request_state()
+        return True
+
+    def _reason_to_close(self, session: Session) -> str | None:
+        """Return what the request did that keeps the connection from being reused, or None."""
+        if session.raw.closed:
+            return None
+        if self.in_atomic_block or self.autocommit != self.settings_dict["AUTOCOMMIT"]:
+            return "a transaction was left open"
+        return None if session.is_unchanged() else session.reason_to_close()
+
+    def _is_copy(self, session: Session) -> bool:
+        slot = self.slot_owner.slot
+        return slot is not None and slot.resources.get(self.alias) is not session
+
+    @staticmethod
+    def _is_expired(session: Session) -> bool:
+        return session.close_at is not None and monotonic() >= session.close_at
+
+    def _reset_request_state(self) -> None:
+        """Reset what a request may leave on this object, which serves the thread's next one."""
+        self.in_atomic_block = self.closed_in_transaction = self.needs_rollback = False
+        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        self.run_commit_hooks_on_set_autocommit_on = False
+        self.errors_occurred = False
+        self.force_debug_cursor = False
+        self._pins = 0
+        if self.execute_wrappers:
+            self.execute_wrappers.clear()
+        if self.queries_log:
+            self.queries_log.clear()
+
+    def forget_parent(self) -> None:
+        """Forget the connection in a forked child: its socket is the parent's."""
+        self._forget_session()
+        self._held = False
+        self._reset_request_state()
+
+    # Connect
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return Django's parameters, with a timeout and the pid of this process."""
+        params: dict[str, Any] = super().get_connection_params()
+        params["application_name"] = f"{params.get('application_name', 'django')}-{os.getpid()}"
+        params.setdefault("connect_timeout", CONNECT_TIMEOUT)
+        return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect. While the first failure is recent, try again.
+
+        Raises DatabaseUnavailable when the server cannot be reached, refuses or does not answer:
+        within RESTART_TAKES + connect_timeout seconds.
+        """
+        while True:
+            try:
+                raw = self._connect_once(conn_params)
+            except (self.Database.OperationalError, DatabaseUnavailable) as error:
+                if _outage_lasts(self.alias) > RESTART_TAKES:
+                    raise DatabaseUnavailable(*error.args) from error
+                # At random, so that the requests do not all return at once.
+                sleep(random.uniform(0.05, 0.2))  # noqa: S311
+            except BaseException as error:
+                # A Timeout or a kill that hits a connect leaves a half-open connection in the
+                # frames of its traceback, where no slot counts it: clear them.
+                traceback.clear_frames(error.__traceback__)
+                raise
+            else:
+                _outages.pop(self.alias, None)
+                return raw
+
+    def _connect_once(self, conn_params: dict[str, Any]) -> Any:
+        if is_psycopg3:
+            return super().get_new_connection(conn_params)
+        late = DatabaseUnavailable("connecting took longer than connect_timeout")
+        try:
+            with _primitives.connect_timeout(conn_params["connect_timeout"], late):
+                return super().get_new_connection(conn_params)
+        except DatabaseUnavailable as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    def connect(self) -> None:
+        """Connect as Django does. If a receiver of connection_created fails, close again."""
+        if slots.pool is None:
+            super().connect()
+            return
+        self.validate_thread_sharing()
+        before = list(self.execute_wrappers)
+        try:
+            super().connect()
+            self._complete_session(before)
+        except BaseException:
+            self._abandon_connect()
+            raise
+
+    def _complete_session(self, before: list[Any]) -> None:
+        """Record the state in which each owner finds the session."""
+        session = self._session
+        assert session is not None  # noqa: S101
+        session.timeout = _statement_timeout(self.connection)
+        session.target = self._target()
+        session.isolation_level = self.isolation_level
+        session.settle(self.close_at, self._standing_wrappers(before))
+        if session.timeout is not None:
+            watchdog.watch(session)
+
+    def _standing_wrappers(self, before: list[Any]) -> list[Any]:
+        """Return the execute wrappers that receivers of connection_created have added.
+
+        They become the first in the list: execute_wrapper() removes the last when its block ends.
+        """
+        added = [w for w in self.execute_wrappers if not any(w is other for other in before)]
+        self.execute_wrappers[:] = [*added, *before]
+        return added
+
+    def _abandon_connect(self) -> None:
+        session, raw = self._session, self.connection
+        self._forget_session()
+        self.in_atomic_block = False
+        if session is not None:
+            session.close()
+        elif raw is not None:
+            raw.close()
+
+    def init_connection_state(self) -> None:
+        """Initialise as Django does, on cursors that are seen."""
+        if slots.pool is not None and self._session is None:
+            raw = self.connection
+            raw.cursor_factory = tracked(raw.cursor_factory)
+            if is_psycopg3:
+                raw.server_cursor_factory = tracked(raw.server_cursor_factory)
+            self._session = Session(raw, self, _primitives.new_poll)
+        super().init_connection_state()
+
+    def _discard_all(self, session: Session) -> None:
+        """Reset the session for its new owner (DATABASE_DISCARD_ALL), and initialise it again."""
+        before = list(self.execute_wrappers)
+        self._pins += 1
+        try:
+            self._set_autocommit(True)  # DISCARD ALL is refused inside a transaction
+            with self.wrap_database_errors, self.connection.cursor() as cursor:
+                cursor.execute("DISCARD ALL")
+            self._set_autocommit(self.autocommit)
+            self.init_connection_state()
+            connection_created.send(sender=self.__class__, connection=self)
+        except BaseException:
+            self._drop_session()
+            raise
+        finally:
+            self._pins -= 1
+        session.settle(session.close_at, self._standing_wrappers(before))
+
+    # What Django calls
+
+    def close(self) -> None:
+        """Close the connection as Django does. Its slot is released."""
+        pool = slots.pool
+        if pool is None or self._session is None:
+            super().close()
+            return
+        self.validate_thread_sharing()
+        owner = self.slot_owner
+        if not self._held:
+            if not owner.holders and not pool.claim(owner):
+                super().close()  # taken over by another owner: there is nothing to close
+                return
+            owner.holders += 1
+            self._held = True
+        raw = self.connection
+        try:
+            super().close()
+        finally:
+            self._drop_session()
+            if self.closed_in_transaction:
+                self.connection = raw  # Django tells by it that the block goes on
+            self._release(pool)
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Apply Django's rules while the slot is held. The pool looks at age and health."""
+        if slots.pool is None or self._held:
+            super().close_if_unusable_or_obsolete()
+
+    def close_if_health_check_failed(self) -> None:
+        """Do nothing with slots: the socket was looked at when the slot was acquired."""
+        if slots.pool is None:
+            super().close_if_health_check_failed()
+
+    def get_autocommit(self) -> bool:
+        """Return the autocommit state, without acquiring a slot for the question."""
+        if slots.pool is None or self._held or self.in_atomic_block:
+            return bool(super().get_autocommit())
+        return bool(self.settings_dict["AUTOCOMMIT"])
+
+    def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
+        """Set autocommit, and release the slot if that ended a transaction."""
+        super().set_autocommit(*args, **kwargs)
+        self.release_if_idle()
+
+    def commit(self) -> None:
+        """Commit, and release the slot."""
+        super().commit()
+        self.release_if_idle()
+
+    def rollback(self) -> None:
+        """Roll back, and release the slot."""
+        super().rollback()
+        self.release_if_idle()
+
+    def _commit(self) -> None:
+        with self._round_trip("COMMIT"):
+            super()._commit()
+
+    def _rollback(self) -> None:
+        with self._round_trip("ROLLBACK"):
+            super()._rollback()
+
+    @contextmanager
+    def _round_trip(self, statement: str) -> Iterator[None]:
+        """Let the watchdog see a round trip that no cursor makes."""
+        session = self._session
+        if session is None:
+            yield
+            return
+        session.statement, session.waiting_since = statement, monotonic()
+        try:
+            yield
+        except BaseException as error:
+            if session.raw.closed and error.__cause__ is not None:
+                mark_connection_lost(error.__cause__)
+            raise
+        finally:
+            session.waiting_since = 0.0
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Create Django's cursor, tracked by the session."""
+        cursor = super().create_cursor(name)
+        session = self._session
+        if session is not None:
+            if name is not None:  # Django chooses psycopg's server-side class by itself
+                cursor.__class__ = tracked(type(cursor))
+            cursor.session = session
+            session.open_cursors.add(id(cursor))
+        return cursor
+
+    @contextmanager
+    def temporary_connection(self) -> Iterator[Any]:
+        """Yield a cursor. With slots, the connection stays open in its slot."""
+        if slots.pool is None:
+            with super().temporary_connection() as cursor:
+                yield cursor
+        else:
+            with self.cursor() as cursor:
+                yield cursor
+
+    def inc_thread_sharing(self) -> None:
+        """Share this object with other threads. Its slot stays with it until that ends."""
+        super().inc_thread_sharing()
+        with self._sharing_lock:
+            self._sharing += 1
+            self._pins += 1
+            pool, owner = slots.pool, self.slot_owner
+            if pool is None or self._held or self._session is None:
+                return
+            if owner.holders or pool.claim(owner):
+                owner.holders += 1
+                self._held = True
+
+    def dec_thread_sharing(self) -> None:
+        """Share this object with one thread less. After the last one the slot is released."""
+        super().dec_thread_sharing()
+        with self._sharing_lock:
+            self._sharing -= 1
+            self._pins -= 1
+        self.release_if_idle()
+
+
+def _statement_timeout(raw: Any) -> float | None:
+    """Return the effective statement_timeout of a session in seconds, or None if it has none.
+
+    The role, the database or `options` in the URL may have changed what the settings say.
+    """
+    with raw.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM current_setting('statement_timeout')::interval)")
+        (seconds,) = cursor.fetchone()
+    return float(seconds) or None
+
+
+def _outage_lasts(alias: str) -> float:
+    """Return the seconds since connecting first failed. After a pause it is another outage."""
+    now = monotonic()
+    began, last = _outages.get(alias, (now, now))
+    if now - last > OUTAGE_FORGOTTEN:
+        began = now
+    _outages[alias] = began, now
+    return now - began
+
+
+class DatabaseWrapper(SlotsMixin, postgresql.DatabaseWrapper):
+    """Django's PostgreSQL backend with slots."""

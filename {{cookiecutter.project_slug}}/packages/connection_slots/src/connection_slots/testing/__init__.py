@@ -1,0 +1,124 @@
+"""A pytest plugin that runs the project under gunicorn and counts its connections.
+
+Wired with `addopts = "-p connection_slots.testing"`, beside pytest-django. Django is imported
+inside the fixtures, because pytest loads this plugin before pytest-django finds the settings.
+
+The settings module of the tests adds the test views (connection_slots.testing.urls) and puts the
+port into application_name, so that the connections of each server can be told apart:
+
+    ROOT_URLCONF = "tests.urls"
+    DATABASES["default"]["OPTIONS"]["application_name"] += "-" + os.environ.get("PORT", "pytest")
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
+    from connection_slots.testing.server import Gunicorn
+
+
+class StartGunicorn(Protocol):
+    """The type of the `gunicorn` fixture."""
+
+    def __call__(self, *arguments: str, wait: bool = True, **environment: str | None) -> "Gunicorn":
+        """Start gunicorn with `arguments` and `environment`, where None unsets a variable.
+
+        Return when it serves, or at once if `wait` is False.
+        """
+
+
+@pytest.fixture(scope="module")
+def live_database(django_db_setup: None, django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
+    """Allow the tests of a module to use the test database, without a transaction around each.
+
+    A transaction would hide from gunicorn what a test writes, and is not rolled back here.
+    """
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def gunicorn(live_database: None, tmp_path: Path) -> Iterator[StartGunicorn]:
+    """Return a function that starts gunicorn. The end of the test stops what was started."""
+    from connection_slots.testing.server import Gunicorn
+
+    started: list[Gunicorn] = []
+    with ExitStack() as stack:
+
+        def start(*arguments: str, wait: bool = True, **environment: str | None) -> Gunicorn:
+            log = tmp_path / f"gunicorn-{len(started)}.log"
+            server = Gunicorn(log, *arguments, **environment)
+            stack.callback(server.stop)
+            started.append(server)
+            if wait:
+                server.wait_until_serving()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def server(live_database: None, _server: "Gunicorn") -> "Gunicorn":
+    """Return a gunicorn with two workers that all tests share."""
+    return _server
+
+
+@pytest.fixture
+def small_server(live_database: None, _small_server: "Gunicorn") -> "Gunicorn":
+    """Return a gunicorn with two slots that all tests share. A request waits a second for one.
+
+    It has one worker, except with the sync worker class: there it has two with one slot each.
+    """
+    return _small_server
+
+
+@pytest.fixture(scope="session")
+def _server(
+    django_db_setup: None,
+    django_db_blocker: "DjangoDbBlocker",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator["Gunicorn"]:
+    log = tmp_path_factory.mktemp("server") / "gunicorn.log"
+    with _shared(django_db_blocker, log, WEB_CONCURRENCY="2") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _small_server(
+    django_db_setup: None,
+    django_db_blocker: "DjangoDbBlocker",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator["Gunicorn"]:
+    from django.conf import settings
+
+    log = tmp_path_factory.mktemp("small-server") / "gunicorn.log"
+    workers = "2" if settings.GUNICORN_WORKER_CLASS == "sync" else "1"
+    with _shared(
+        django_db_blocker,
+        log,
+        WEB_CONCURRENCY=workers,
+        DATABASE_SLOTS="2",
+        DATABASE_SLOT_TIMEOUT="1",
+    ) as server:
+        yield server
+
+
+@contextmanager
+def _shared(blocker: "DjangoDbBlocker", log: Path, **environment: str) -> Iterator["Gunicorn"]:
+    """Run a server during many tests, of which only some may use the database."""
+    from connection_slots.testing.server import Gunicorn, wait_for
+
+    with ExitStack() as stack:
+        with blocker.unblock():
+            server = Gunicorn(log, **environment)
+            stack.callback(server.stop)
+            server.wait_until_serving()
+        yield server
+    with blocker.unblock():
+        wait_for(lambda: not server.connections(), "gunicorn's connections to end")

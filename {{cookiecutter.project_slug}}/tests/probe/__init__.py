@@ -1,1 +1,0 @@
-"""Views that only tests serve: slow ones and ill-behaved ones."""
