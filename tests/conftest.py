@@ -8,26 +8,25 @@ import pytest
 
 from baking.combinations import ROOT
 
-# These run inside generated projects: template/test_faults.py copies them there.
-collect_ignore = ["faults", "lending", "test_lending.py"]
-
-FAULTS = ROOT / "docs" / "faults.md"
+FAULTS = ROOT / "docs" / "results" / "faults.md"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all",
         action="store_true",
-        help="run the own tests of every generated project, not of a selection",
+        help="run the own tests of every generated project, and all fault tests",
     )
     parser.addoption(
         "--write-docs",
         action="store_true",
-        help="write docs/faults.md from what the fault tests noted in this run; needs --all",
+        help="write docs/results/faults.md from what the fault tests noted; needs --all",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-docs") and not config.getoption("--all"):
+        raise pytest.UsageError("--write-docs needs --all: the page has each worker class")
     config.addinivalue_line(
         "markers", "each_bake: run for each selected combination, with --all for each combination"
     )
@@ -55,7 +54,7 @@ def _noted(terminalreporter: Any, name: str) -> list[Any]:
 
 def _write_faults(rows: list[tuple[str, str, str]], page: Path) -> None:
     """Write `page`: a table for each scenario, with a row for each project."""
-    lines = [(ROOT / "tests" / "faults" / "faults.md").read_text()]
+    lines = [(ROOT / "tests" / "template" / "faults.md").read_text().rstrip()]
     for scenario, group in itertools.groupby(rows, key=lambda row: row[0]):
         lines += [
             f"\n## {scenario.capitalize()}\n",

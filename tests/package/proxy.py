@@ -33,7 +33,8 @@ class Proxy:
 
     async def _start(self) -> int:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000)
-        return self._server.sockets[0].getsockname()[1]
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.current_task())

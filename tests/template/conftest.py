@@ -9,6 +9,9 @@ from baking.combinations import SELECTED, SUPPORTED, Combination
 from baking.interpreters import NoInterpreter
 from baking.project import Project, generate
 
+# Run in generated projects: test_faults.py copies them there.
+collect_ignore = ["faults"]
+
 Bake = Callable[[Combination], Path]
 Install = Callable[[Combination], Project]
 

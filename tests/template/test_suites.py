@@ -64,11 +64,12 @@ def test_tests_pass_on_postgresql_from_pypi(install: Install) -> None:
     program = "import devdb; print(devdb.wheel_binaries())"
     binaries = project.run("uv", "run", "python", "-c", program).stdout.strip()
     assert "pgserver" in binaries
-    project.run("uv", "run", "pytest", DEVDB_BINARIES=binaries)
+    project.run("uv", "run", "pytest", "tests/test_connections.py", DEVDB_BINARIES=binaries)
 
 
 def test_tests_pass_on_a_given_server(install: Install) -> None:
-    install(DEFAULT).run("uv", "run", "devdb", "run", "uv", "run", "pytest")
+    tests = ["tests/test_notes.py", "tests/test_settings.py"]
+    install(DEFAULT).run("uv", "run", "devdb", "run", "uv", "run", "pytest", *tests)
 
 
 def test_tests_ignore_the_env_file(install: Install, tmp_path: Path) -> None:
@@ -77,6 +78,29 @@ def test_tests_ignore_the_env_file(install: Install, tmp_path: Path) -> None:
         "DATABASE_URL=postgresql://nobody:wrong@127.0.0.1:1/nowhere\nDATABASE_SLOTS=0\nDEBUG=maybe\n"
     )
     project.run("uv", "run", "pytest", "tests/test_notes.py", "tests/test_settings.py")
+
+
+@pytest.mark.parametrize("worker_class", ["gthread", "gevent"])
+def test_second_driver_changes_nothing(worker_class: str, install: Install, tmp_path: Path) -> None:
+    """A dependency may bring psycopg 3, which Django prefers, into a project with psycopg2."""
+    sound = install(Combination(worker_class, "psycopg2", "5.2"))
+    project = sound.copy(tmp_path / "project")
+    environment = str(project.directory / ".venv")
+    project.run("uv", "pip", "install", "--quiet", "--python", environment, "psycopg[binary]")
+    tests = ["tests/test_connections.py", "-k", "bounded or clean"]
+    project.run("uv", "run", "--no-sync", "pytest", *tests)
+
+
+def test_second_driver_is_refused_with_eventlet(install: Install, tmp_path: Path) -> None:
+    """psycopg 3 would block the whole worker."""
+    project = install(Combination("eventlet", "psycopg2", "5.2")).copy(tmp_path / "project")
+    environment = str(project.directory / ".venv")
+    project.run("uv", "pip", "install", "--quiet", "--python", environment, "psycopg[binary]")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    done = project.attempt("uv", "run", "--no-sync", "devdb", "run", "gunicorn", PORT=port)
+    assert done.returncode != 0
+    assert "psycopg 3 does not support eventlet" in done.stdout + done.stderr
 
 
 def test_tests_pass_without_root(install: Install) -> None:

@@ -1,10 +1,14 @@
-"""Run the programs that check configuration files."""
+"""Run the programs that check configuration files, and add the fault tests to a project."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from baking.combinations import ROOT
+from baking.project import Project
 
 
 def assert_passes(program: str, *arguments: str | Path) -> None:
@@ -23,3 +27,13 @@ def assert_workflow_passes(workflow: Path, policy: Path) -> None:
         for step in job["steps"]:
             done = subprocess.run(["bash", "-n"], input=step.get("run", ""), text=True)  # noqa: S607
             assert done.returncode == 0, step
+
+
+def add_fault_tests(project: Project) -> None:
+    """Copy the fault tests into a generated project as tests/faults, with their proxy."""
+    tests = project.directory / "tests"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "tests" / "template" / "faults", tests / "faults", ignore=ignored)
+    (tests / "package").mkdir()
+    for name in ("__init__.py", "proxy.py"):
+        shutil.copy(ROOT / "tests" / "package" / name, tests / "package" / name)

@@ -8,7 +8,7 @@ class Note(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        return self.text
+        return str(self.text)
 
     def as_dict(self) -> dict[str, object]:
         return {"id": self.pk, "text": self.text, "created_at": self.created_at}

@@ -15,7 +15,7 @@ OTHER_CLASS = "gunicorn.workers.base.Worker"
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "0"), ("WEB_CONCURRENCY", "many"), ("SECRET_KEY", None), ("DATABASE_URL", "x")],
+    [("PORT", "0"), ("WEB_CONCURRENCY", "0"), ("SECRET_KEY", None), ("DATABASE_URL", "x")],
 )
 def test_wrong_variable_is_named(gunicorn: StartGunicorn, name: str, value: str | None) -> None:
     said = gunicorn(wait=False, **{name: value}).refusal()

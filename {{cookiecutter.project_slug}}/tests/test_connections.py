@@ -51,20 +51,20 @@ def test_waiting_request_holds_no_slot(small_server: Gunicorn) -> None:
     responses = load(small_server, "/test/wait?seconds=1", clients=18, requests=1)
     # If each held one of the two slots for its second, most would get 503 after a second.
     assert statuses(responses) == {200: 18}
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 8
     assert len(small_server.connections()) <= 2
 
 
 @not_sync
 def test_acquire_times_out_and_recovers(small_server: Gunicorn) -> None:
     with ThreadPoolExecutor(1) as thread:
-        slow = thread.submit(load, small_server, "/test/query?seconds=4", clients=2, requests=1)
+        slow = thread.submit(load, small_server, "/test/query?seconds=5", clients=2, requests=1)
         wait_for(lambda: sum(c.active for c in small_server.connections()) == 2, "both slots")
         late = load(small_server, "/test/query", clients=10, requests=1)
         assert small_server.get("/livez").status == 200
         assert statuses(slow.result()) == {200: 2}
     assert statuses(late) == {503: 10}
-    assert all(0.9 < response.seconds < 4 for response in late)
+    assert all(0.9 < response.seconds < 5 for response in late)
     assert all(int(response.headers["retry-after"]) > 0 for response in late)
     assert statuses(load(small_server, "/test/query", clients=10, requests=5)) == {200: 50}
     assert_capacity(small_server, slots=2)

@@ -3,31 +3,30 @@
 import faulthandler
 import json
 import os
-import time
 import unittest
+from pathlib import Path
 from typing import Any
 
 from django.db import connections
 from django.test.runner import DiscoverRunner
 
-# Seconds for one test. A test that waits for longer ends the run with the stacks of all threads.
-TEST_TIMEOUT = 120
+MODE = os.environ["DJANGO_SUITE_MODE"]
+
+# Seconds for one test. One that takes longer ends the run with the stacks of all threads.
+TEST_TIMEOUT = 90
+
+
+def record(row: object) -> None:
+    """Write one line of JSON to the file of results."""
+    with Path(os.environ["DJANGO_SUITE_RESULTS"]).open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 class RecordingResult(unittest.TextTestResult):
-    """Write a line of JSON for each test: its id, outcome, duration in seconds and traceback.
-
-    The last line of a test counts most: a failure in a sub-test or a cleanup comes beside others.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._file = open(os.environ["DJANGO_SUITE_RESULTS"], "a", buffering=1)  # noqa: SIM115
-        self._began = time.monotonic()
+    """Record the outcome of each test, with its traceback or the reason of a skip."""
 
     def startTest(self, test: unittest.TestCase) -> None:
         """Begin to measure."""
-        self._began = time.monotonic()
         faulthandler.dump_traceback_later(TEST_TIMEOUT, exit=True)
         super().startTest(test)
 
@@ -35,47 +34,44 @@ class RecordingResult(unittest.TextTestResult):
         """End the measurement, and the request that the test stands for."""
         super().stopTest(test)
         faulthandler.cancel_dump_traceback_later()
-        _end_request()
+        if MODE in ("slots", "switch"):
+            _end_request()
 
     def addSuccess(self, test: unittest.TestCase) -> None:
         """Record a success."""
         super().addSuccess(test)
-        self._record(test, "success")
+        record([test.id(), "success", ""])
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         """Record a failure."""
         super().addFailure(test, err)
-        self._record(test, "failure", self.failures[-1][1])
+        record([test.id(), "failure", self.failures[-1][1]])
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         """Record an error. In setUpClass() and the like, `test` stands for the class."""
         super().addError(test, err)
-        self._record(test, "error", self.errors[-1][1])
+        record([test.id(), "error", self.errors[-1][1]])
 
     def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
         """Record a failure in a sub-test as one of the test."""
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._record(test, "failure", (self.failures + self.errors)[-1][1])
+            record([test.id(), "failure", self._exc_info_to_string(err, test)])  # type: ignore[attr-defined]
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         """Record a skip."""
         super().addSkip(test, reason)
-        self._record(test, "skip", reason)
+        record([test.id(), "skip", reason])
 
     def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
         """Record a failure that Django expects."""
         super().addExpectedFailure(test, err)
-        self._record(test, "expected failure")
+        record([test.id(), "expected failure", ""])
 
     def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         """Record a success where Django expects a failure."""
         super().addUnexpectedSuccess(test)
-        self._record(test, "unexpected success")
-
-    def _record(self, test: unittest.TestCase, outcome: str, details: str = "") -> None:
-        seconds = round(time.monotonic() - self._began, 3)
-        self._file.write(json.dumps([test.id(), outcome, seconds, details]) + "\n")
+        record([test.id(), "unexpected success", ""])
 
 
 class RecordingRunner(DiscoverRunner):
@@ -88,31 +84,66 @@ class RecordingRunner(DiscoverRunner):
     def build_suite(self, *args: Any, **kwargs: Any) -> unittest.TestSuite:
         """Build the suite, and record how many tests it has."""
         suite = super().build_suite(*args, **kwargs)
-        with open(os.environ["DJANGO_SUITE_RESULTS"], "a") as file:
-            file.write(json.dumps(suite.countTestCases()) + "\n")
+        record(suite.countTestCases())
         return suite
 
     def run_suite(self, suite: unittest.TestSuite, **kwargs: Any) -> Any:
-        """Run the suite on slots, if the environment asks for it."""
-        if not os.environ["DJANGO_SUITE_SLOTS"]:
-            return super().run_suite(suite, **kwargs)
-        from connection_slots import slots
+        """Run the suite, with slots in the modes that have them."""
+        if MODE in ("slots", "switch"):
+            from connection_slots import slots
 
-        slots.install()
+            slots.install()
+            if MODE == "switch":
+                _switch_sessions()
         try:
             return super().run_suite(suite, **kwargs)
         finally:
-            slots.uninstall()
+            if MODE in ("slots", "switch"):
+                slots.uninstall()
+
+    def suite_result(self, suite: unittest.TestSuite, result: Any, **kwargs: Any) -> int:
+        """Record that the suite has come to its end."""
+        record("complete")
+        return super().suite_result(suite, result, **kwargs)
 
 
 def _end_request() -> None:
     """Give up the slot as a server does between two requests, unless a class still needs it.
 
-    TestCase keeps a transaction for all tests of a class.
+    TestCase has a transaction around all tests of a class.
     """
-    if os.environ["DJANGO_SUITE_SLOTS"] and not any(
-        connection.in_atomic_block for connection in connections.all(initialized_only=True)
-    ):
+    if not any(each.in_atomic_block for each in connections.all(initialized_only=True)):
         from connection_slots import slots
 
         slots.end_request()
+
+
+def _switch_sessions() -> None:
+    """Let another owner take over each slot that is released, as soon as the pool may do that.
+
+    The former owner finds another session with its next statement.
+    """
+    from connection_slots import slots
+    from connection_slots.pool import GRACE
+
+    pool = slots.pool
+    assert pool is not None
+    release = pool.release
+
+    def release_to_another(owner: slots.Owner) -> None:
+        slot = owner.slot
+        if slot is None or owner.grace > GRACE:
+            release(owner)
+            return
+        sessions = list(slot.resources.values())
+        if not all(session.may_change_owner() for session in sessions):
+            release(owner)
+            return
+        for session in sessions:
+            session.detach()
+        owner.slot = slot.owner = None
+        owner.slot_lost()
+        pool._free.insert(0, slot)  # it takes its turn after the others
+        pool._serve()
+
+    pool.release = release_to_another  # type: ignore[assignment,method-assign]

@@ -12,9 +12,14 @@ _server = urlsplit(os.environ["DJANGO_SUITE_SERVER"])
 _name = os.environ["DJANGO_SUITE_DATABASE"]
 
 
+def _engine() -> str:
+    is_djangos = os.environ["DJANGO_SUITE_MODE"] == "django"
+    return "django.db.backends.postgresql" if is_djangos else "connection_slots.backend"
+
+
 def _database(name: str) -> dict[str, Any]:
     return {
-        "ENGINE": os.environ["DJANGO_SUITE_ENGINE"],
+        "ENGINE": _engine(),
         "NAME": name,
         "USER": _server.username,
         "PASSWORD": unquote(_server.password or ""),

@@ -402,6 +402,9 @@ def test_end_of_request_ends_hold(pool: Any) -> None:
     block.__enter__()
     slots.end_request()
     assert pool.counts()["free"] == 2
+    block.__exit__(None, None, None)
+    ask()
+    assert held() == 0
 
 
 def test_hold_outside_a_request_is_refused(pool: Any) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
@@ -33,14 +34,18 @@ def test_thread_ident_is_the_creators(django: Any) -> None:
     assert django._thread_ident == threading.get_ident()
 
 
-def test_public_methods_end_in_private_ones(django: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
-    for name in ("_set_autocommit", "_commit", "_rollback"):
-        monkeypatch.setattr(django, name, lambda *values, name=name: called.append((name, *values)))
+def test_public_methods_end_in_private_ones(django: Any) -> None:
+    for name in ("_set_autocommit", "_commit", "_rollback", "_cursor"):
+        setattr(django, name, Mock())
     django.set_autocommit(False)
     django.commit()
     django.rollback()
-    assert called == [("_set_autocommit", False), ("_commit",), ("_rollback",)]
+    django.cursor()
+    django.chunked_cursor()
+    django._set_autocommit.assert_called_once_with(False)
+    django._commit.assert_called_once_with()
+    django._rollback.assert_called_once_with()
+    assert django._cursor.call_count == 2
 
 
 def test_block_that_was_closed_stays_failed(django: Any) -> None:

@@ -124,6 +124,8 @@ CHANGING = [
     "DO $$ <<a>>SET a.b = 1; $$",
     "DO $$ DECLARE a int; BEGIN -- '\n SET a.b = 1; END $$",
     "DO $$ BEGIN RAISE NOTICE '--'; SET a.b = 1; END $$",
+    "DO $$ BEGIN PERFORM $a$it's$a$; SET a.b = 1; END $$",
+    "DO $$ BEGIN SET a.b = 1; END",
     "DO $$ BEGIN PERFORM 1; EXCEPTION WHEN others THEN LISTEN a; END $$",
     "DO LANGUAGE plpgsql $$ BEGIN SET a.b = 1; END $$",
     "/* */ DO $$ BEGIN SET a.b = 1; END $$",
@@ -371,10 +373,9 @@ def test_writing_does_not_matter(sql: str, data: st.DataObject) -> None:
     assert effect_of(written) == effect_of(sql)
 
 
-PIECES = st.sampled_from(
-    [*"'\"$(),;%\n\\", "$$", "$a$", "--", "/*", "*/", "E'", "%s", "%(a)s", "SET", "LOCAL"]
-    + ["SELECT", "DO", "BEGIN", "TEMP", "INTO", "set_config(", "nextval(", "true"]
-)
+MARKS = ["$$", "$a$", "--", "/*", "*/", "E'", "%s", "%(a)s", *"'\"$(),;%\n\\"]
+WORDS = ["SET", "LOCAL", "SELECT", "DO", "BEGIN", "TEMP", "INTO", "set_config(", "nextval(", "true"]
+PIECES = st.sampled_from([*MARKS, *WORDS])
 
 
 @given(st.one_of(st.text(), st.lists(st.one_of(PIECES, st.text(max_size=3))).map(" ".join)))

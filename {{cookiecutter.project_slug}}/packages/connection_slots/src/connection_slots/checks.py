@@ -32,14 +32,7 @@ def check_engine(**kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_pool(**kwargs: Any) -> list[CheckMessage]:
     """E002: Django's pool beside slots, which keep and bound the connections already."""
-    return [
-        Error(
-            f'DATABASES["{alias}"] has OPTIONS["pool"], and slots are a pool already: remove it.',
-            id="connection_slots.E002",
-        )
-        for alias, database in connections.settings.items()
-        if database.get("OPTIONS", {}).get("pool")
-    ]
+    return [Error(problem, id="connection_slots.E002") for problem in slots.pool_problems()]
 
 
 @register()
@@ -165,7 +158,7 @@ def effective_config() -> Config:
     return _EffectiveConfig().cfg
 
 
-class _EffectiveConfig(Application):
+class _EffectiveConfig(Application):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own loader, without the command line of this process."""
 
     def init(self, parser: Any, opts: Any, args: Any) -> None:

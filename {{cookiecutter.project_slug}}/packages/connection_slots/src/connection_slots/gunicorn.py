@@ -11,6 +11,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 CHECK_TIMEOUT = 60  # seconds for `manage.py check`, which takes less than one
+RELOAD_TAKES = 1.0  # seconds, at most, from on_reload to the end of a reload without new workers
 WORKER_BOOT_ERROR = 3  # gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR: stop, do not try again
 
 
@@ -29,11 +31,20 @@ def on_starting(server: "Arbiter") -> None:
 
 
 def on_reload(server: "Arbiter") -> None:
-    """Run the checks again. If they fail, keep the old workers and start no new ones."""
-    if problem := check_problem(server.cfg):
-        server.log.critical("gunicorn does not reload, and the old workers go on: %s", problem)
-        server.cfg.set("workers", 0)  # how many new workers the reload starts
-        server.cfg.set("graceful_timeout", 0)  # how long it waits for the old ones to end
+    """Run the checks again. If they fail, keep the old workers and start no new ones.
+
+    A hook cannot end a reload. So for its rest, the configuration asks for no new workers and for
+    no patience with the old ones, of which gunicorn would otherwise wait for the end.
+    """
+    problem = check_problem(server.cfg)
+    if problem is None:
+        return
+    server.log.critical("gunicorn does not reload, and the old workers go on: %s", problem)
+    for name in ("workers", "graceful_timeout"):
+        restore = threading.Timer(RELOAD_TAKES, server.cfg.set, (name, getattr(server.cfg, name)))
+        restore.daemon = True
+        restore.start()
+        server.cfg.set(name, 0)
 
 
 def post_worker_init(worker: "Worker") -> None:

@@ -123,8 +123,7 @@ class SlotPool(Generic[R]):
         if slot is not None:
             if self._idle.pop(slot, False):
                 return
-            with self._lock:
-                pass  # it is being taken over: wait until that is complete
+            self.wait_for_take_over()
         if not self._queue:
             try:
                 slot = self._free.pop()
@@ -139,6 +138,11 @@ class SlotPool(Generic[R]):
         """Hold the idle slot of `owner`, if it still has one. Return True if so. Never waits."""
         slot = owner.slot
         return slot is not None and self._idle.pop(slot, False)
+
+    def wait_for_take_over(self) -> None:
+        """Return when no slot is being taken over: its former owner has been detached then."""
+        with self._lock:
+            pass
 
     def release(self, owner: Owner[R]) -> None:
         """Make the held slot of `owner` idle: it keeps it until another needs it."""

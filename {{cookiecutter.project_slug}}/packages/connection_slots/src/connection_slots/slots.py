@@ -93,14 +93,14 @@ def install() -> None:
     """Install DATABASE_SLOTS slots in this process. Call it once, after Django is set up.
 
     Raises ImproperlyConfigured if slots are installed already, or if a PostgreSQL database has
-    another ENGINE.
+    another ENGINE or Django's pool.
     """
     global pool, discards
     if pool is not None:
         raise ImproperlyConfigured(
             "connection_slots.slots.install() was called twice in this process: call it once"
         )
-    for problem in engine_problems():
+    for problem in [*engine_problems(), *pool_problems()]:
         raise ImproperlyConfigured(problem)
     connections.close_all()
     discards = bool(getattr(settings, "DATABASE_DISCARD_ALL", False))
@@ -143,6 +143,13 @@ def engine_problems() -> Iterator[str]:
             )
 
 
+def pool_problems() -> Iterator[str]:
+    """Yield a sentence for each database that has Django's pool beside slots."""
+    for alias, database in connections.settings.items():
+        if database.get("OPTIONS", {}).get("pool"):
+            yield f'DATABASES["{alias}"] has OPTIONS["pool"], and slots are a pool: remove it'
+
+
 def begin_request() -> None:
     """Mark the calling thread or greenlet as one that serves a request."""
     current_owner().serving = True
@@ -164,7 +171,7 @@ def end_request(owner: Owner | None = None) -> None:
     shared = set()
     try:
         for wrapper in list(owner.used):
-            if not wrapper.end_request():
+            if not wrapper.end_request(has_slot):
                 shared.add(wrapper)
     finally:
         owner.reset()

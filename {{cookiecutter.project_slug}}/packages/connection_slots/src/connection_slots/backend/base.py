@@ -43,7 +43,19 @@ OUTAGE_FORGOTTEN = 15.0
 LOOK_AGAIN = 1.0
 
 if TYPE_CHECKING:
-    _Base = postgresql.DatabaseWrapper
+
+    class _Base(postgresql.DatabaseWrapper):
+        """Django's private names that are used here: README.md says why."""
+
+        connection: Any
+        isolation_level: Any
+        _thread_ident: int
+
+        def _set_autocommit(self, autocommit: bool) -> None: ...
+        def _commit(self) -> None: ...
+        def _rollback(self) -> None: ...
+        def _cursor(self, name: str | None = None) -> Any: ...
+
 else:
     _Base = object
 
@@ -56,16 +68,16 @@ _outages: dict[str, tuple[float, float]] = {}
 class SlotsMixin(_Base):
     """Put before the DatabaseWrapper of a PostgreSQL backend, PostGIS's for instance."""
 
-    connection: Any
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.slot_owner = slots.current_owner()
         self._session: Session | None = None  # the one that this wrapper is attached to
         self._held = False
-        # Reasons to hold the slot besides the session's: open hold() blocks, a connect in progress,
-        # and other threads that share this object.
+        # Reasons to hold the slot besides the session's: open hold() blocks, other threads that
+        # share this object, and steps of this class that a finalizer must not interrupt: it may
+        # collect a cursor at any moment, and so release the slot.
         self._pins = 0
+        self._requests = 0  # how many requests have ended
         self._sharing = 0
         self._sharing_lock = Lock()
 
@@ -74,7 +86,7 @@ class SlotsMixin(_Base):
     def ensure_connection(self) -> None:
         """Acquire a slot if this wrapper holds none, and connect if the slot is empty."""
         pool, session = slots.pool, self._session
-        if session is not None and pool is not None and not self._held and not self._pins:
+        if session is not None and pool is not None and not self._held and not self._sharing:
             # The usual case: the request goes on with its idle slot.
             owner = self.slot_owner
             if (
@@ -107,11 +119,14 @@ class SlotsMixin(_Base):
                 pool.acquire(owner)
             owner.holders += 1
             self._held = True
+        self._pins += 1
         try:
             self._attach()
         except BaseException:
             self._release(pool)
             raise
+        finally:
+            self._pins -= 1
 
     def _attach(self) -> None:
         """Find the session of the acquired slot, and open or replace it where that is needed."""
@@ -157,11 +172,7 @@ class SlotsMixin(_Base):
         """Connect, and put the session into the slot once it is complete."""
         self.slot_owner.used.add(self)
         self.connection = None
-        self._pins += 1
-        try:
-            super().ensure_connection()
-        finally:
-            self._pins -= 1
+        super().ensure_connection()
         slot = self.slot_owner.slot
         assert slot is not None  # noqa: S101
         assert self._session is not None  # noqa: S101
@@ -238,29 +249,36 @@ class SlotsMixin(_Base):
     @contextmanager
     def hold(self) -> Iterator[Any]:
         """Hold the slot for the block, and yield the driver connection."""
-        self.ensure_connection()
+        request = self._requests
         self._pins += 1
         try:
+            self.ensure_connection()
             yield self.connection
         finally:
-            self._pins -= 1
-            self.release_if_idle()
+            if request == self._requests:  # else the end of the request has ended this block
+                self._pins -= 1
+                self.release_if_idle()
 
     # The end of a request
 
-    def end_request(self) -> bool:
-        """Leave the slot's session clean for its next owner. Return False while it is shared."""
+    def end_request(self, has_slot: bool) -> bool:
+        """Leave the slot's session clean for its next owner. Return False while it is shared.
+
+        Without the slot, the session belongs to another owner already, and is not touched.
+        """
         if self._sharing:
             return False
+        self._pins += 1
         session = self._session
-        if session is not None:
+        if has_slot and session is not None:
             reason = self._reason_to_close(session)
             if reason or session.raw.closed or self._is_expired(session) or self._is_copy(session):
                 self._drop_session()
                 if reason:
                     warn_closed(reason)
             session.stays = False
-        self._forget_session()
+            self._forget_session()
+        self._session = self.connection = None
         self._held = False
         self._reset_request_state()
         return True
@@ -289,6 +307,7 @@ class SlotsMixin(_Base):
         self.errors_occurred = False
         self.force_debug_cursor = False
         self._pins = 0
+        self._requests += 1
         if self.execute_wrappers:
             self.execute_wrappers.clear()
         if self.queries_log:
@@ -399,7 +418,6 @@ class SlotsMixin(_Base):
     def _discard_all(self, session: Session) -> None:
         """Reset the session for its new owner (DATABASE_DISCARD_ALL), and initialise it again."""
         before = list(self.execute_wrappers)
-        self._pins += 1
         try:
             self._set_autocommit(True)  # DISCARD ALL is refused inside a transaction
             with self.wrap_database_errors, self.connection.cursor() as cursor:
@@ -410,8 +428,6 @@ class SlotsMixin(_Base):
         except BaseException:
             self._drop_session()
             raise
-        finally:
-            self._pins -= 1
         session.settle(session.close_at, self._standing_wrappers(before))
 
     # What Django calls
@@ -423,13 +439,16 @@ class SlotsMixin(_Base):
             super().close()
             return
         self.validate_thread_sharing()
-        owner = self.slot_owner
-        if not self._held:
-            if not owner.holders and not pool.claim(owner):
-                super().close()  # taken over by another owner: there is nothing to close
-                return
-            owner.holders += 1
-            self._held = True
+        self._pins += 1
+        try:
+            if self._hold_idle_slot(pool):
+                self._close_in_slot(pool)
+            else:
+                super().close()  # another owner has the slot: there is nothing to close
+        finally:
+            self._pins -= 1
+
+    def _close_in_slot(self, pool: "slots.Pool") -> None:
         raw = self.connection
         try:
             super().close()
@@ -438,6 +457,18 @@ class SlotsMixin(_Base):
             if self.closed_in_transaction:
                 self.connection = raw  # Django tells by it that the block goes on
             self._release(pool)
+
+    def _hold_idle_slot(self, pool: "slots.Pool") -> bool:
+        """Hold the slot if this owner still has it. Return True if so."""
+        owner = self.slot_owner
+        if self._held:
+            return True
+        if not owner.holders and not pool.claim(owner):
+            pool.wait_for_take_over()
+            return False
+        owner.holders += 1
+        self._held = True
+        return True
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Apply Django's rules while the slot is held. The pool looks at age and health."""
@@ -457,8 +488,12 @@ class SlotsMixin(_Base):
 
     def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
         """Set autocommit, and release the slot if that ended a transaction."""
-        super().set_autocommit(*args, **kwargs)
-        self.release_if_idle()
+        self._pins += 1
+        try:
+            super().set_autocommit(*args, **kwargs)
+        finally:
+            self._pins -= 1
+            self.release_if_idle()
 
     def commit(self) -> None:
         """Commit, and release the slot."""
@@ -495,13 +530,25 @@ class SlotsMixin(_Base):
         finally:
             session.waiting_since = 0.0
 
+    def _cursor(self, name: str | None = None) -> Any:
+        self._pins += 1
+        try:
+            cursor = super()._cursor(name)
+        except BaseException:
+            self._pins -= 1
+            self.release_if_idle()
+            raise
+        self._pins -= 1
+        return cursor
+
     def create_cursor(self, name: str | None = None) -> Any:
         """Create Django's cursor, tracked by the session."""
         cursor = super().create_cursor(name)
         session = self._session
         if session is not None:
             if name is not None:  # Django chooses psycopg's server-side class by itself
-                cursor.__class__ = tracked(type(cursor))
+                server_side: Any = type(cursor)
+                cursor.__class__ = tracked(server_side)
             cursor.session = session
             session.open_cursors.add(id(cursor))
         return cursor
@@ -522,12 +569,8 @@ class SlotsMixin(_Base):
         with self._sharing_lock:
             self._sharing += 1
             self._pins += 1
-            pool, owner = slots.pool, self.slot_owner
-            if pool is None or self._held or self._session is None:
-                return
-            if owner.holders or pool.claim(owner):
-                owner.holders += 1
-                self._held = True
+            if slots.pool is not None and self._session is not None:
+                self._hold_idle_slot(slots.pool)
 
     def dec_thread_sharing(self) -> None:
         """Share this object with one thread less. After the last one the slot is released."""

@@ -47,7 +47,6 @@ class Session:
         "changed",
         "close_at",
         "isolation_level",
-        "stays",
         "new_poll",
         "open_cursors",
         "pid",
@@ -55,6 +54,7 @@ class Session:
         "standing_wrappers",
         "statement",
         "status",
+        "stays",
         "target",
         "timeout",
         "used_at",
@@ -163,7 +163,7 @@ class Session:
         """Note a statement before it is sent."""
         self.statement = query
         if query.__class__ is str:
-            found = analysis_of(query)  # type: ignore[arg-type]
+            found = analysis_of(query)
             if found is not NO_EFFECT:
                 self._note(found.effect_with(parameters), query)
         else:

@@ -114,43 +114,34 @@ def effect_of(sql: str, parameters: object = None) -> Effect:
 
 def analyse(sql: str) -> Analysis:
     """Return the effect of the statements in `sql`, without its parameters."""
-    effect, local_if = Effect.NONE, []
     code = _code(sql)
     statements = list(_statements(code))
     changes = any(map(_changes, statements))
-    if any(map(_inserts, statements)):
-        effect |= Effect.ADVANCES_SEQUENCE
+    effect = Effect.ADVANCES_SEQUENCE if any(map(_inserts, statements)) else Effect.NONE
     if any(statement.startswith("DO") for statement in statements):
         code = _code(sql, with_blocks=True)
         changes = changes or any(map(_changes_in_block, _BLOCK_STARTS.split(_plain(code))))
-    lower, everything = code.lower(), sql.lower()
-    if _TEMPORARY_SCHEMA.search(lower) or _SESSION_FUNCTION.search(lower):
-        changes = True
-    if "search_path" in everything and "pg_temp" in everything:
-        changes = True
-    if "pg_settings" in lower and "update" in lower:
-        changes = True
-        effect |= Effect.SETS_TIMEOUT
-    if "statement_timeout" in everything:
-        effect |= Effect.SETS_TIMEOUT
-    sequence_functions = set(_SEQUENCE_FUNCTION.findall(lower))
-    if sequence_functions:
-        effect |= Effect.KEEPS | Effect.ADVANCES_SEQUENCE
-        if sequence_functions != {""}:
-            effect = effect & ~Effect.ADVANCES_SEQUENCE | Effect.READS_SEQUENCE
-    for call in _SET_CONFIG.finditer(code) if "set_config" in lower else ():
-        arguments = _arguments(sql, code, call.end())
-        if len(arguments) != 3 or len(local_if) == _MOST_CALLS:
+    lower = code.lower()
+    local_if: list[int | str] = []
+    for setting, local in _set_config_calls(sql, code) if "set_config" in lower else ():
+        if not setting.startswith("'"):  # it is not known which one
+            effect |= Effect.SETS_TIMEOUT
+        if len(local_if) == _MOST_CALLS:
             changes = True
             break
-        if not arguments[0][1].startswith("'"):  # the setting is not known
-            effect |= Effect.SETS_TIMEOUT
-        key = _local_if(sql, *arguments[2])
-        changes = changes or key is None
-        if key is not None and key is not True:
-            local_if.append(key)
-    if changes:
+        if local is None:
+            changes = True
+        elif local is not True:
+            local_if.append(local)
+    everything = sql.lower()
+    if changes or _names_session_state(lower, everything):
         effect |= Effect.CHANGES
+    if "statement_timeout" in everything or _updates_settings(lower):
+        effect |= Effect.SETS_TIMEOUT
+    if functions := set(_SEQUENCE_FUNCTION.findall(lower)):
+        effect |= Effect.KEEPS | Effect.ADVANCES_SEQUENCE
+        if any(functions):
+            effect = effect & ~Effect.ADVANCES_SEQUENCE | Effect.READS_SEQUENCE
     return Analysis(effect, tuple(local_if)) if effect or local_if else NO_EFFECT
 
 
@@ -182,10 +173,24 @@ def _inserts(statement: str) -> bool:
     return _COPY_FROM.match(statement) is not None
 
 
+def _names_session_state(code: str, sql: str) -> bool:
+    """Return True if lower-case `code` names a function or table that changes the session."""
+    return bool(
+        _TEMPORARY_SCHEMA.search(code)
+        or ("search_path" in sql and "pg_temp" in sql)  # where tables are created next
+        or _updates_settings(code)
+        or _SESSION_FUNCTION.search(code)
+    )
+
+
+def _updates_settings(code: str) -> bool:
+    return "pg_settings" in code and "update" in code
+
+
 def _code(sql: str, *, with_blocks: bool = False) -> str:
     """Return `sql` with spaces for comments and the content of strings. Positions stay the same.
 
-    With `with_blocks`, what stands in dollar quotes is code.
+    With `with_blocks`, what stands in dollar quotes is code, between semicolons.
     """
     if not _HAS_LITERAL.search(sql):
         return sql
@@ -196,17 +201,17 @@ def _code(sql: str, *, with_blocks: bool = False) -> str:
         parts.append(sql[position:start])
         if opening[0] == '"':
             parts.append(opening)
-        elif opening[0] == "$" and with_blocks:
-            parts.append(";".ljust(end - start))
+        elif opening[0] == "$":
+            close = sql.find(opening, end)
+            body = sql[end : close if close >= 0 else None]
+            begins = ";".ljust(len(opening)) + _code(body) + ";" if with_blocks else "$$"
+            end = min(end + len(body) + len(opening), len(sql))
+            parts.append(begins.ljust(end - start))
         elif opening[0] in "-/":
             end = end if opening[0] == "-" else _end_of_comment(sql, start)
             parts.append(" " * (end - start))
         else:
-            if opening[0] == "$":
-                found = sql.find(opening, end)
-                end = found + len(opening) if found >= 0 else len(sql)
-            mark = "$" if opening[0] == "$" else "'"
-            parts.append((mark + " " * (end - start - 2) + mark)[: end - start])
+            parts.append(("'" + " " * (end - start - 2) + "'")[: end - start])
         position = end
     return "".join([*parts, sql[position:]])
 
@@ -228,6 +233,16 @@ def _statements(code: str) -> Iterator[str]:
     for part in _plain(code).split(";"):
         if statement := part.strip(" ").lstrip("( "):
             yield statement
+
+
+def _set_config_calls(sql: str, code: str) -> Iterator[tuple[str, int | str | bool | None]]:
+    """Yield the first argument of each call, and how its third one decides if it is local."""
+    for call in _SET_CONFIG.finditer(code):
+        arguments = _arguments(sql, code, call.end())
+        if len(arguments) != 3:
+            yield "", None
+            return
+        yield arguments[0][1], _local_if(sql, *arguments[2])
 
 
 def _arguments(sql: str, code: str, start: int) -> list[tuple[int, str]]:

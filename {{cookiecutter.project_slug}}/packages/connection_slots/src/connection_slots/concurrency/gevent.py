@@ -77,7 +77,8 @@ def new_poll() -> Any:
 
 def connect_timeout(seconds: float, error: Exception) -> AbstractContextManager[object]:
     """Raise `error` after `seconds`: psycogreen ignores connect_timeout (psycogreen issue 2)."""
-    return gevent.Timeout(seconds, error)
+    timeout: AbstractContextManager[object] = gevent.Timeout(seconds, error)
+    return timeout
 
 
 def driver_problem(is_psycopg3: bool) -> str | None:
