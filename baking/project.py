@@ -1,10 +1,13 @@
 """Generate a project, install it, and run commands in it."""
 
+import atexit
 import copy
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from baking.combinations import PYTHON, ROOT, Combination
@@ -27,6 +30,28 @@ class CommandFailed(Exception):
         super().__init__(f"{command!r} ended with {done.returncode}:\n{output}")
 
 
+@functools.cache
+def snapshot() -> Path:
+    """Return a copy of the template without what git ignores, such as caches of tests and tools.
+
+    It is what a user gets who bakes from a clone. It is removed when this process ends.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    directory = Path(tempfile.mkdtemp(prefix="template-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():  # a deleted file is listed until it is committed
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
+    return directory
+
+
 def run_cookiecutter(output: Path, **answers: str) -> subprocess.CompletedProcess[str]:
     """Run the command line of cookiecutter on this template, and return the finished process.
 
@@ -35,7 +60,7 @@ def run_cookiecutter(output: Path, **answers: str) -> subprocess.CompletedProces
     given = [f"{name}={value}" for name, value in answers.items()]
     options = ["--no-input", "--default-config", "--output-dir", str(output)]
     return subprocess.run(
-        [sys.executable, "-m", "cookiecutter", str(ROOT), *options, *given],
+        [sys.executable, "-m", "cookiecutter", str(snapshot()), *options, *given],
         capture_output=True,
         text=True,
     )

@@ -22,7 +22,6 @@ VIEWS = {
     "plain": "nothing at all: the limit of gunicorn and Django",
 }
 # Worker classes in the README: those where connections pile up by themselves, and the default.
-SUMMARY = ("gevent", "asgi", "uvicorn", "gthread")
 # Named with the machine, where they are installed.
 RELEASES = (
     "Python",
@@ -106,20 +105,11 @@ ALT = {
 
 
 def summary(figures: Figures, drawn: list[str]) -> Iterator[str]:
-    """What the README shows."""
+    """Yield the part of README.md: the picture, and where its figures are."""
     where = "docs/benchmarks/"
     if "connections" in drawn:
         yield from picture("connections", ALT["connections"], where)
-    yield (
-        f"{MAIN.clients} clients ask for a view with one quick query, on keep-alive connections; "
-        f"{figures.raw['workers']} workers with {figures.raw['slots']} slots (or a pool of "
-        f"{figures.raw['slots']}) each. In the picture PostgreSQL allows {USUAL} connections, its "
-        f"default; in the table {ROOMY:,}, so that it shows what each would take:"
-    )
-    yield ""
-    yield from table(figures, MAIN, SUMMARY, short=True)
-    yield ""
-    yield f"{stated(figures)} [All figures, how they were measured]({where}README.md)."
+    yield f"{stated(figures)} [All figures, and how they were measured]({where}README.md)."
 
 
 def stated(figures: Figures) -> str:

@@ -93,7 +93,8 @@ MUTANTS = [
             (
                 "pool.py",
                 "            except IndexError:\n                pass\n            else:",
-                "            except IndexError:\n                slot = Slot()\n            if True:",
+                "            except IndexError:\n                slot = Slot()\n"
+                "            if True:",
             ),
         ),
         "test_pool.py::test_acquire_times_out",
@@ -184,9 +185,9 @@ def test_mutant_fails(mutant: Mutant, tmp_path: Path) -> None:
         file = tmp_path / "src" / "connection_slots" / name
         assert file.read_text().count(old) == 1, old
         file.write_text(file.read_text().replace(old, new))
+    command = [sys.executable, "-m", "tests.package.flavour", "threads", "psycopg2"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.package.flavour", "threads", "psycopg2", "-x", "-q"]
-        + [f"tests/package/slots/{mutant.test}"],
+        [*command, "-x", "-q", f"tests/package/slots/{mutant.test}"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(tmp_path / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

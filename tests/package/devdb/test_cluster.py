@@ -24,7 +24,7 @@ def test_role_may_create_databases(running: Cluster) -> None:
 
 def test_wrong_password_is_refused(running: Cluster) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        ask(running.url, "SELECT 1", password="wrong")  # noqa: S106
+        ask(running.url, "SELECT 1", password="wrong")
     assert ask(running.url, "SHOW password_encryption") == "scram-sha-256"
     with psycopg.connect(running.url) as connection:
         assert connection.pgconn.used_password

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         "another request had always been waiting for it",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all", action="store_true", help="run the whole suite (about half an hour)")
+    which.add_argument(
+        "--all", action="store_true", help="run the whole suite (about half an hour)"
+    )
     which.add_argument(
         "--labels",
         nargs="+",

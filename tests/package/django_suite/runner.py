@@ -5,15 +5,22 @@ import json
 import os
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from django.core.signals import setting_changed
 from django.db import connections
 from django.test.runner import DiscoverRunner
+
+from connection_slots import slots
+from connection_slots.pool import GRACE, Owner
+
+if TYPE_CHECKING:
+    from connection_slots.backend.session import Session
 
 MODE = os.environ["DJANGO_SUITE_MODE"]
 
 # Seconds for one test. One that takes longer ends the run with the stacks of all threads.
-TEST_TIMEOUT = 90
+TEST_TIMEOUT = 60
 
 
 def record(row: object) -> None:
@@ -89,17 +96,16 @@ class RecordingRunner(DiscoverRunner):
 
     def run_suite(self, suite: unittest.TestSuite, **kwargs: Any) -> Any:
         """Run the suite, with slots in the modes that have them."""
-        if MODE in ("slots", "switch"):
-            from connection_slots import slots
-
-            slots.install()
-            if MODE == "switch":
-                _switch_sessions()
+        if MODE not in ("slots", "switch"):
+            return super().run_suite(suite, **kwargs)
+        slots.install()
+        setting_changed.connect(_close_free_sessions)
+        if MODE == "switch":
+            _switch_sessions()
         try:
             return super().run_suite(suite, **kwargs)
         finally:
-            if MODE in ("slots", "switch"):
-                slots.uninstall()
+            slots.uninstall()
 
     def suite_result(self, suite: unittest.TestSuite, result: Any, **kwargs: Any) -> int:
         """Record that the suite has come to its end."""
@@ -113,9 +119,19 @@ def _end_request() -> None:
     TestCase has a transaction around all tests of a class.
     """
     if not any(each.in_atomic_block for each in connections.all(initialized_only=True)):
-        from connection_slots import slots
-
         slots.end_request()
+
+
+def _close_free_sessions(*, setting: str, **kwargs: Any) -> None:
+    """Close the sessions that a changed setting concerns. Django updates the test's own session.
+
+    Only tests change settings while sessions are open.
+    """
+    if slots.pool is not None and setting in ("TIME_ZONE", "USE_TZ"):
+        for slot in list(slots.pool._free):
+            for session in slot.resources.values():
+                session.close()
+            slot.resources.clear()
 
 
 def _switch_sessions() -> None:
@@ -123,14 +139,10 @@ def _switch_sessions() -> None:
 
     The former owner finds another session with its next statement.
     """
-    from connection_slots import slots
-    from connection_slots.pool import GRACE
-
-    pool = slots.pool
-    assert pool is not None
+    pool = cast("slots.Pool", slots.pool)
     release = pool.release
 
-    def release_to_another(owner: slots.Owner) -> None:
+    def release_to_another(owner: "Owner[Session]") -> None:
         slot = owner.slot
         if slot is None or owner.grace > GRACE:
             release(owner)
@@ -146,4 +158,4 @@ def _switch_sessions() -> None:
         pool._free.insert(0, slot)  # it takes its turn after the others
         pool._serve()
 
-    pool.release = release_to_another  # type: ignore[assignment,method-assign]
+    pool.release = release_to_another  # type: ignore[method-assign]

@@ -39,7 +39,7 @@ DATABASE_SLOTS = 4
 DATABASE_SLOT_TIMEOUT = 5.0
 
 # As in the settings that Django's suite comes with.
-SECRET_KEY = "for-tests-only"  # noqa: S105
+SECRET_KEY = "for-tests-only"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 USE_TZ = False

@@ -220,7 +220,8 @@ def test_thread_that_ends_in_a_transaction_leaves_nothing(pool: Any) -> None:
 
 def test_end_of_request_closes_what_is_too_old(pool: Any) -> None:
     before = ask()
-    connection._session.close_at = 0.0
+    mine: Any = connections["default"]
+    mine._session.close_at = 0.0
     slots.end_request()
     assert ask() != before
 
@@ -500,4 +501,5 @@ def test_async_code_cannot_hold(pool: Any) -> None:
 
 def test_driver_is_the_one_of_this_flavour() -> None:
     name = "psycopg" if is_psycopg3 else "psycopg2"
-    assert connection.Database.__name__ == name
+    mine: Any = connections["default"]
+    assert mine.Database.__name__ == name

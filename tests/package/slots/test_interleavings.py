@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connections, transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +17,11 @@ from tests.package.slots.conftest import Actor, ask
 
 OWNERS = 4
 SLOTS = 2
+
+
+def own_connection() -> Any:
+    """Return the connection object of the calling thread."""
+    return connections["default"]
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -118,8 +123,8 @@ class Interleavings(RuleBasedStateMachine):
     def end_transaction(self, which: int, commit: bool) -> None:
         owner = sorted(self.in_transaction)[which % len(self.in_transaction)]
         if self.cursors.pop(owner, None):
-            self.do(owner, lambda: connection.cursor_of_test.close())
-        self.do(owner, lambda: connection.commit() if commit else connection.rollback())
+            self.do(owner, lambda: own_connection().cursor_of_test.close())
+        self.do(owner, lambda: own_connection().commit() if commit else own_connection().rollback())
         self.do(owner, transaction.set_autocommit, True)
         rows = self.in_transaction.pop(owner)
         self.committed += rows if commit else 0
@@ -164,10 +169,10 @@ class Interleavings(RuleBasedStateMachine):
             return
 
         def open_it() -> None:
-            cursor = connection.chunked_cursor()
+            cursor = own_connection().chunked_cursor()
             cursor.execute("SELECT generate_series(1, 100)")
             assert cursor.fetchone() == (1,)
-            connection.cursor_of_test = cursor
+            own_connection().cursor_of_test = cursor
 
         self.do(owner, open_it)
         self.cursors[owner] = 1
@@ -178,14 +183,14 @@ class Interleavings(RuleBasedStateMachine):
     def read_cursor(self, which: int) -> None:
         owner = sorted(self.cursors)[which % len(self.cursors)]
         self.cursors[owner] += 1
-        row = self.do(owner, lambda: connection.cursor_of_test.fetchone())
+        row = self.do(owner, lambda: own_connection().cursor_of_test.fetchone())
         assert row == (self.cursors[owner] if self.cursors[owner] <= 100 else None,)
 
     @precondition(lambda self: self.cursors)
     @rule(which=st.integers(0, 10))
     def close_cursor(self, which: int) -> None:
         owner = sorted(self.cursors)[which % len(self.cursors)]
-        self.do(owner, lambda: connection.cursor_of_test.close())
+        self.do(owner, lambda: own_connection().cursor_of_test.close())
         del self.cursors[owner]
         self._forget_pid(owner)
 
@@ -285,7 +290,7 @@ def one_request(number: int, chance: random.Random) -> None:
             time.sleep(chance.random() / 200)
             assert ask("SHOW probe.number") == str(number)
         case 3:
-            cursor = connection.chunked_cursor()
+            cursor = own_connection().chunked_cursor()
             cursor.execute("SELECT %s + generate_series(1, 20)", [number * 100])
             time.sleep(chance.random() / 200)
             assert [row[0] for row in cursor.fetchall()] == [number * 100 + i for i in range(1, 21)]

@@ -1,4 +1,4 @@
-"""No transaction is ever split: whatever ends a request's connection, the block fails as a whole."""
+"""No transaction is ever split: if its connection is closed, the block fails as a whole."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def test_interrupted_block_commits_nothing(
         request.getfixturevalue("pool")
         open_all_slots()
     Tag.objects.all().delete()
-    with pytest.raises(Exception, match="closed|atomic|transaction"), transaction.atomic():
+    with pytest.raises(Exception, match=r"closed|atomic|transaction"), transaction.atomic():
         Tag.objects.create(word="first")
         INTERRUPTIONS[interruption]()
         Tag.objects.create(word="second")

@@ -1,4 +1,4 @@
-"""backend/watchdog.py: a server that falls silent ends a statement, and a slow statement goes on."""
+"""backend/watchdog.py: silence of the server ends a statement; a slow statement goes on."""
 
 import logging
 import threading

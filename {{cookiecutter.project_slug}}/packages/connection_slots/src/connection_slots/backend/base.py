@@ -135,7 +135,7 @@ class SlotsMixin(_Base):
         session = slot.resources.get(self.alias)
         if session is not None and session is self._session:
             # The same request goes on. A connection that lay idle for long is looked at again.
-            if session.is_alive():
+            if self._is_usable(session):
                 return
         elif session is not None and session.wrapper is not None:
             if session.wrapper.holds_slot:  # a copy() of this wrapper, in the same thread
@@ -145,12 +145,18 @@ class SlotsMixin(_Base):
         self._forget_session()
         if session is not None:
             is_ours = session.target == self._target()
-            if is_ours and not self._is_expired(session) and session.is_alive():
+            if is_ours and not self._is_expired(session) and self._is_usable(session):
                 self._adopt(session)
                 return
             del slot.resources[self.alias]
             session.close()
         self._connect_in_slot(self.alias)
+
+    def _is_usable(self, session: Session) -> bool:
+        """Return False if the connection is closed, or CONN_HEALTH_CHECKS finds it dead."""
+        if not self.settings_dict["CONN_HEALTH_CHECKS"]:
+            return not session.raw.closed
+        return session.is_alive()
 
     def _adopt(self, session: Session) -> None:
         """Attach to an open session of the slot."""
