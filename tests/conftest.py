@@ -1,6 +1,7 @@
 """Options of the test run, and what its summary shows."""
 
 import itertools
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks, and let the tests send Ctrl-C where this process ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job of a shell does
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--write-docs") and not config.getoption("--all"):
         raise pytest.UsageError("--write-docs needs --all: the page has each worker class")
     config.addinivalue_line(

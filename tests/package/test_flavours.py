@@ -11,7 +11,7 @@ from tests.package.flavour import FLAVOURS
 TIMEOUT = 600  # seconds
 
 
-@pytest.mark.parametrize(("threads", "driver"), FLAVOURS, ids="-".join)
+@pytest.mark.parametrize(("threads", "driver"), FLAVOURS)
 def test_flavour_passes(threads: str, driver: str) -> None:
     done = subprocess.run(
         [
