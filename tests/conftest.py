@@ -61,7 +61,7 @@ def _write_faults(rows: list[tuple[str, str, str]], page: Path) -> None:
     lines = [(ROOT / "tests" / "template" / "faults.md").read_text().rstrip()]
     for scenario, group in itertools.groupby(rows, key=lambda row: row[0]):
         lines += [
-            f"\n## {scenario.capitalize()}\n",
+            f"\n## {scenario[0].upper()}{scenario[1:]}\n",
             "| worker class, driver | noted |",
             "|---|---|",
         ]

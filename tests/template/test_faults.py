@@ -62,6 +62,7 @@ def faults(result: Path, combination: Combination) -> list[tuple[str, str, str]]
         noted = [f"{p.attrib['name']}: {p.attrib['value']}" for p in case.iter("property")]
         noted += [f"not run: {skip.attrib['message']}" for skip in case.iter("skipped")]
         project = f"{combination.worker_class}, {combination.database_driver}"
-        rows.append((name.replace("_", " "), project, "; ".join(noted)))
+        scenario = name.replace("_", " ").replace("postgresql", "PostgreSQL")
+        rows.append((scenario, project, "; ".join(noted)))
     assert len(rows) > 4
     return rows

@@ -25,6 +25,7 @@ def find_suite() -> Path:
     kept = CACHE / f"django-{version}"
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
+        (CACHE / ".gitignore").write_text("*\n")
         with tempfile.TemporaryDirectory(dir=CACHE) as directory:
             found = _extract(_download(version, Path(directory)), version)
             try:

@@ -49,7 +49,7 @@ def test_killed_worker_leaves_no_connection(service: Serve, report: Report) -> N
         assert statuses(load(server, "/test/query", clients=16, requests=5)) == {200: 80}
 
 
-@pytest.mark.skipif(not SYNC, reason="timeout aborts requests of this class only")
+@pytest.mark.skipif(not SYNC, reason="gunicorn's timeout ends a request with sync only")
 def test_aborted_worker_leaves_no_connection(service: Serve, report: Report) -> None:
     with service("--timeout", "2") as server:
         workers = server.workers()

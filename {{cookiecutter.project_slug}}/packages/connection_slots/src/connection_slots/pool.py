@@ -124,6 +124,8 @@ class SlotPool(Generic[R]):
             if self._idle.pop(slot, False):
                 return
             self.wait_for_take_over()
+            if self.claim(owner):
+                return  # it was not taken over after all
         if not self._queue:
             try:
                 slot = self._free.pop()
@@ -170,18 +172,18 @@ class SlotPool(Generic[R]):
         queued = _Queued(owner, self._concurrency.new_waiter())
         with self._lock:
             self._queue.append(queued)
-        self._serve()
-        if queued.slot is None:
-            self._look_for_idle_slots()
-            try:
-                queued.waiter.wait(self.timeout)
-            except BaseException:  # the greenlet was killed
-                self._leave(queued)
-                if queued.slot is not None:
-                    self.give_up(owner)
-                raise
+        try:
+            self._serve()
             if queued.slot is None:
-                self._leave(queued)
+                self._look_for_idle_slots()
+                queued.waiter.wait(self.timeout)
+        except BaseException:  # the greenlet was killed
+            self._leave(queued)
+            if queued.slot is not None:
+                self.give_up(owner)
+            raise
+        if queued.slot is None:
+            self._leave(queued)
         if queued.slot is None:
             raise SlotTimeout(
                 f"all {self.size} database slots of this worker stayed in use for "
@@ -225,17 +227,24 @@ class SlotPool(Generic[R]):
             return None
 
     def _take_over(self) -> Slot[R] | None:
-        """Return the slot that is idle for longest, detached from its owner."""
+        """Return the slot that is idle for longest, detached from its owner.
+
+        Until the slot is out of _idle, its owner may use it at any moment: so resources are copied
+        before they are asked, and a slot that was used meanwhile stays with its owner.
+        """
         now = monotonic()
         for slot in list(self._idle):
-            owner = slot.owner
-            if owner is None or now - slot.idle_since < owner.grace:
+            owner, idle_since = slot.owner, slot.idle_since
+            if owner is None or now - idle_since < owner.grace:
                 continue
-            if not all(resource.may_change_owner() for resource in slot.resources.values()):
+            if not all([each.may_change_owner() for each in list(slot.resources.values())]):
                 continue
             if not self._idle.pop(slot, False):
                 continue  # its owner was faster
-            for resource in slot.resources.values():
+            if slot.idle_since != idle_since or slot.owner is not owner:
+                self._idle[slot] = True
+                continue
+            for resource in list(slot.resources.values()):
                 resource.detach()
             owner.slot = slot.owner = None
             owner.slot_lost()

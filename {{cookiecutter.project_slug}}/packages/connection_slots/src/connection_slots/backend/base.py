@@ -23,7 +23,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.signals import connection_created
 
 from connection_slots import concurrency, slots
-from connection_slots.backend.cursors import tracked
+from connection_slots.backend.cursors import tracked, tracking_connection
 from connection_slots.backend.session import IDLE, Session, warn_closed
 from connection_slots.backend.watchdog import watchdog
 from connection_slots.errors import DatabaseUnavailable, mark_connection_lost
@@ -143,6 +143,9 @@ class SlotsMixin(_Base):
                 return
             session.detach()
         self._forget_session()
+        for key, other in list(slot.resources.items()):
+            if key != other.alias and other.wrapper is None:
+                slot.resources.pop(key).close()  # of a copy() whose owner has lost the slot
         if session is not None:
             is_ours = session.target == self._target()
             if is_ours and not self._is_expired(session) and self._is_usable(session):
@@ -332,6 +335,8 @@ class SlotsMixin(_Base):
         params: dict[str, Any] = super().get_connection_params()
         params["application_name"] = f"{params.get('application_name', 'django')}-{os.getpid()}"
         params.setdefault("connect_timeout", CONNECT_TIMEOUT)
+        if not is_psycopg3:
+            params.setdefault("connection_factory", tracking_connection())
         return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -387,6 +392,8 @@ class SlotsMixin(_Base):
         session = self._session
         assert session is not None  # noqa: S101
         session.timeout = _statement_timeout(self.connection)
+        if not self.autocommit:
+            self.connection.rollback()  # end what the question began
         session.target = self._target()
         session.isolation_level = self.isolation_level
         session.settle(self.close_at, self._standing_wrappers(before))
@@ -488,18 +495,32 @@ class SlotsMixin(_Base):
 
     def get_autocommit(self) -> bool:
         """Return the autocommit state, without acquiring a slot for the question."""
-        if slots.pool is None or self._held or self.in_atomic_block:
-            return bool(super().get_autocommit())
-        return bool(self.settings_dict["AUTOCOMMIT"])
+        if slots.pool is not None and not self._held and not self.in_atomic_block:
+            if self.settings_dict["AUTOCOMMIT"]:
+                return True
+        return bool(super().get_autocommit())
 
     def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
         """Set autocommit, and release the slot if that ended a transaction."""
+        request = self._requests
         self._pins += 1
         try:
             super().set_autocommit(*args, **kwargs)
         finally:
-            self._pins -= 1
+            if request == self._requests:
+                self._pins -= 1
+                self.release_if_idle()
+
+    def run_and_clear_commit_hooks(self) -> None:
+        """Run the hooks without the slot: set_autocommit() has pinned it."""
+        request = self._requests
+        self._pins -= 1
+        try:
             self.release_if_idle()
+            super().run_and_clear_commit_hooks()
+        finally:
+            if request == self._requests:
+                self._pins += 1
 
     def commit(self) -> None:
         """Commit, and release the slot."""

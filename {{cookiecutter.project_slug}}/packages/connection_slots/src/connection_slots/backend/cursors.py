@@ -152,3 +152,17 @@ def tracked(cursor_class: type | None) -> type:
         return cursor_class
     before = PsycopgCursor if is_psycopg3 else Psycopg2Cursor
     return type(f"Tracked{cursor_class.__name__}", (before, cursor_class), {})
+
+
+@lru_cache(maxsize=1)
+def tracking_connection() -> type:
+    """Return psycopg2's connection class, with a cursor() that tracks every cursor_factory."""
+    from psycopg2.extensions import connection
+
+    class TrackingConnection(connection):  # type: ignore[misc]  # psycopg2 has no types
+        def cursor(self, name: str | None = None, cursor_factory: Any = None, **options: Any) -> Any:
+            if cursor_factory is not None:
+                options["cursor_factory"] = tracked(cursor_factory)
+            return super().cursor(name, **options)
+
+    return TrackingConnection

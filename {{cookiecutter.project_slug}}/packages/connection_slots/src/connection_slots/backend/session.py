@@ -44,6 +44,7 @@ class Session:
         "__weakref__",
         "_driver_state",
         "_poller",
+        "alias",
         "changed",
         "close_at",
         "isolation_level",
@@ -65,6 +66,7 @@ class Session:
 
     def __init__(self, raw: Any, wrapper: "SlotsMixin", new_poll: Callable[[], Any]) -> None:
         self.raw = raw
+        self.alias = wrapper.alias
         self.wrapper: SlotsMixin | None = wrapper
         self.pid = os.getpid()
         self.open_cursors: set[int] = set()
@@ -212,8 +214,13 @@ class Session:
     def cursor_closed(self, cursor: object) -> None:
         """Release the slot if this was the last reason to hold it."""
         self.open_cursors.discard(id(cursor))
-        if not self.open_cursors and self.wrapper is not None:
-            self.wrapper.release_if_idle()
+        wrapper = self.wrapper
+        if (
+            not self.open_cursors
+            and wrapper is not None
+            and wrapper.belongs_to(threading.get_ident())
+        ):
+            wrapper.release_if_idle()
 
     def cursor_abandoned(self, cursor: object, on_server: bool) -> None:
         """Note a cursor that was collected without being closed. Runs in a finalizer."""

@@ -7,7 +7,7 @@ from typing import Any
 from eventlet import Timeout, patcher
 from eventlet.hubs import get_hub
 
-from connection_slots.concurrency.threads import new_waiter
+from connection_slots.concurrency.threads import call, new_waiter
 
 __all__ = [
     "call_repeatedly",
@@ -25,7 +25,7 @@ def call_repeatedly(function: Callable[[], float | None]) -> Callable[[], None]:
     def run() -> None:
         nonlocal armed
         armed = False
-        if (seconds := function()) is not None:
+        if (seconds := call(function)) is not None:
             start(seconds)
 
     def start(seconds: float = 0.001) -> None:

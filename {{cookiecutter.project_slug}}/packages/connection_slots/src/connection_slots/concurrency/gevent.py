@@ -9,6 +9,8 @@ import gevent
 import gevent.hub
 from gevent import monkey
 
+from connection_slots.concurrency.threads import call
+
 _true_poll = monkey.get_original("select", "poll")
 
 
@@ -52,7 +54,7 @@ def call_repeatedly(function: Callable[[], float | None]) -> Callable[[], None]:
     def run() -> None:
         nonlocal armed
         armed = False
-        if (seconds := function()) is not None:
+        if (seconds := call(function)) is not None:
             start(seconds)
 
     def start(seconds: float = 0.001) -> None:

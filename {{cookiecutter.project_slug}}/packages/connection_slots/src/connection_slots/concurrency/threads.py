@@ -1,11 +1,15 @@
 """Primitives for OS threads."""
 
+import logging
 import select
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+
+logger = logging.getLogger("connection_slots")
 
 
 class ThreadWaiter:
@@ -29,6 +33,15 @@ class ThreadWaiter:
 new_waiter = ThreadWaiter
 
 
+def call(function: Callable[[], float | None]) -> float | None:
+    """Call `function`. After an exception, which is logged, call it again in a second."""
+    try:
+        return function()
+    except Exception:
+        logger.exception("the pool could not look for idle slots")
+        return 1.0
+
+
 def call_repeatedly(function: Callable[[], float | None]) -> Callable[[], None]:
     """Return a function that starts to call `function` on a daemon thread of its own."""
     wanted = threading.Event()
@@ -38,7 +51,7 @@ def call_repeatedly(function: Callable[[], float | None]) -> Callable[[], None]:
         while True:
             wanted.wait()
             wanted.clear()
-            while (seconds := function()) is not None:
+            while (seconds := call(function)) is not None:
                 time.sleep(seconds)
 
     def start() -> None:
