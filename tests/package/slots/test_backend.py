@@ -503,3 +503,66 @@ def test_driver_is_the_one_of_this_flavour() -> None:
     name = "psycopg" if is_psycopg3 else "psycopg2"
     mine: Any = connections["default"]
     assert mine.Database.__name__ == name
+
+
+# What the review found
+
+
+def test_on_commit_hook_holds_no_slot(pool: Any) -> None:
+    seen: list[int] = []
+    with transaction.atomic():
+        ask()
+        transaction.on_commit(lambda: seen.append(held()))
+    assert seen == [0]
+
+
+def test_copy_leaves_no_connection_after_a_take_over(pool: Any, actor: NewActor) -> None:
+    first, second, third = actor(), actor(), actor()
+
+    def use_copy() -> Any:
+        with connection.cursor():
+            copy = connection.copy()
+            with copy.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        return copy
+
+    second.do(ask)
+    copies = [first.do(use_copy)]
+    third.do(ask)
+    first.do(lambda: copies.pop().close())
+    for one in (first, second, third):
+        one.do(ask)
+        one.do(slots.end_request)
+    for one in (second, first):
+        one.do(ask)
+    assert sum(len(slot.resources) for slot in pool.slots) <= 2
+
+
+@pytest.mark.skipif(is_psycopg3, reason="psycopg2's cursor classes")
+def test_cursor_class_of_a_caller_is_tracked(pool: Any) -> None:
+    from psycopg2.extras import RealDictCursor
+
+    before = ask()
+    slots.begin_request()
+    with slots.hold() as raw:
+        cursor = raw.cursor(cursor_factory=RealDictCursor)
+        cursor.execute("SET search_path TO pg_catalog")
+    assert held() == 1
+    slots.end_request()
+    assert ask() != before
+
+
+def test_autocommit_off_by_default(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Django: atomic() is a savepoint then, and rollback() undoes it."""
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    ask("DROP TABLE IF EXISTS manual")
+    ask("CREATE TABLE manual (id int)")
+    connection.commit()
+    assert held() == 0
+    slots.end_request()
+    with transaction.atomic():
+        ask("INSERT INTO manual VALUES (1)")
+    connection.rollback()
+    assert ask("SELECT count(*) FROM manual") == 0
+    connection.rollback()
+    assert held() == 0

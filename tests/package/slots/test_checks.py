@@ -94,7 +94,6 @@ def test_slots_missing() -> None:
         assert found() == ["E003"]
 
 
-@pytest.mark.xfail(strict=True, reason="check_budget() does not expect it")
 def test_budget_without_slots() -> None:
     with override_settings(DATABASE_SLOTS=None):
         assert found(["default"]) == ["E003"]

@@ -211,17 +211,13 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (execute_on_driver_connection, PATH),
     (set_driver_isolation, "an attribute of the driver connection"),
     (set_driver_read_only, "an attribute of the driver connection"),
+    (set_row_factory, "an attribute of the driver connection"),
+    *([] if is_psycopg3 else [(set_driver_encoding, "an attribute of the driver connection")]),
     (leave_server_side_cursor, "a cursor was left open"),
     (leave_cursor_open, "a cursor was left open"),
     (leave_atomic_open, "a transaction was left open"),
     (switch_autocommit_off, "a transaction was left open"),
 ]
-
-
-NOT_SEEN = pytest.mark.xfail(strict=True, reason="Session does not compare this driver state")
-UNSEEN: list[Callable[[], object]] = [set_row_factory]
-if not is_psycopg3:
-    UNSEEN.append(set_driver_encoding)
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
@@ -232,13 +228,7 @@ def test_statement_is_not_seen_by_the_next_request(
     check(lambda: execute(statement), named, actor, caplog)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        *CASES,
-        *[pytest.param(one, "an attribute of the driver", marks=NOT_SEEN) for one in UNSEEN],
-    ],
-)
+@pytest.mark.parametrize(("change", "named"), CASES)
 def test_change_is_not_seen_by_the_next_request(
     change: Callable[[], object],
     named: str,
@@ -290,16 +280,7 @@ def test_change_changes_what_is_visible(change: Callable[[], object], one_slot: 
     assert visible() != before
 
 
-@pytest.mark.parametrize(
-    "insert",
-    [
-        pytest.param(
-            "with RETURNING",
-            marks=pytest.mark.xfail(strict=True, reason="INSERT ... RETURNING is not remembered"),
-        ),
-        "without RETURNING",
-    ],
-)
+@pytest.mark.parametrize("insert", ["with RETURNING", "without RETURNING"])
 def test_currval_of_another_request_is_not_seen(
     insert: str, one_slot: None, actor: NewActor
 ) -> None:

@@ -97,10 +97,7 @@ def terminate_itself() -> None:
         query_on_terminated,
         query_on_cut,
         commit_on_cut,
-        pytest.param(
-            fetch_on_cut,
-            marks=pytest.mark.xfail(strict=True, reason="the fetch of a server-side cursor"),
-        ),
+        fetch_on_cut,
     ],
 )
 def test_lost_connection_is_unavailable(function: Callable[[], object], pool: Any) -> None:
@@ -186,9 +183,6 @@ def test_sqlstate_decides(
 
 
 # Programming errors, and statements that the server refuses
-
-
-CLOSED_BEFORE = pytest.mark.xfail(strict=True, reason="taken for a connection that broke")
 
 
 def fetch_closed() -> None:
@@ -292,8 +286,8 @@ def use_in_another_thread() -> None:
         execute_closed,
         fetch_before_execute,
         fetch_without_rows,
-        pytest.param(cursor_of_closed_connection, marks=CLOSED_BEFORE),
-        pytest.param(cursor_of_closed_driver_connection, marks=CLOSED_BEFORE),
+        cursor_of_closed_connection,
+        cursor_of_closed_driver_connection,
         close_inside_atomic,
         query_in_broken_transaction,
         autocommit_inside_transaction,

@@ -102,6 +102,8 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
 def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """E006: more connections than the server has. W007: enough, but not during a reload."""
     found: list[CheckMessage] = []
+    if check_slots():
+        return found
     for alias, aliases in _servers(databases or ()).items():
         try:
             budget = budget_of(alias, len(aliases))

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import base as postgresql
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.signals import connection_created
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 
 from connection_slots import concurrency, slots
 from connection_slots.backend.cursors import tracked, tracking_connection
@@ -495,9 +497,9 @@ class SlotsMixin(_Base):
 
     def get_autocommit(self) -> bool:
         """Return the autocommit state, without acquiring a slot for the question."""
-        if slots.pool is not None and not self._held and not self.in_atomic_block:
-            if self.settings_dict["AUTOCOMMIT"]:
-                return True
+        is_idle = slots.pool is not None and not self._held and not self.in_atomic_block
+        if is_idle and self.settings_dict["AUTOCOMMIT"]:
+            return True
         return bool(super().get_autocommit())
 
     def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
@@ -568,6 +570,11 @@ class SlotsMixin(_Base):
         self._pins -= 1
         return cursor
 
+    @cached_property
+    def wrap_database_errors(self) -> "_ErrorWrapper":
+        """Return Django's context manager for the driver's errors, which also notes them."""
+        return _ErrorWrapper(self)
+
     def create_cursor(self, name: str | None = None) -> Any:
         """Create Django's cursor, tracked by the session."""
         cursor = super().create_cursor(name)
@@ -606,6 +613,20 @@ class SlotsMixin(_Base):
             self._sharing -= 1
             self._pins -= 1
         self.release_if_idle()
+
+
+class _ErrorWrapper(DatabaseErrorWrapper):
+    """Notes what interrupts the fetch of a server-side cursor: that alone is no statement."""
+
+    wrapper: Any
+
+    def __exit__(self, exc_type: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            return
+        session = self.wrapper._session
+        if session is not None:
+            session.failed(error)
+        super().__exit__(exc_type, error, traceback)
 
 
 def _statement_timeout(raw: Any) -> float | None:

@@ -160,7 +160,9 @@ def tracking_connection() -> type:
     from psycopg2.extensions import connection
 
     class TrackingConnection(connection):  # type: ignore[misc]  # psycopg2 has no types
-        def cursor(self, name: str | None = None, cursor_factory: Any = None, **options: Any) -> Any:
+        def cursor(
+            self, name: str | None = None, cursor_factory: Any = None, **options: Any
+        ) -> Any:
             if cursor_factory is not None:
                 options["cursor_factory"] = tracked(cursor_factory)
             return super().cursor(name, **options)

@@ -42,7 +42,9 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_closed_before",
         "_driver_state",
+        "_lost",
         "_poller",
         "alias",
         "changed",
@@ -83,6 +85,8 @@ class Session:
         self.statement: object = None
         self.timeout: float | None = None  # the server's statement_timeout in seconds, if known
         self.watched = False
+        # The program closed the connection before the statement; it broke during a statement.
+        self._closed_before = self._lost = False
         self._driver_state: object = None
         self.target: tuple[object, ...] = ()  # the database that it is connected to
         self.isolation_level: object = None
@@ -164,6 +168,7 @@ class Session:
     def begin(self, query: object, parameters: object) -> None:
         """Note a statement before it is sent."""
         self.statement = query
+        self._closed_before = self.raw.closed and not self._lost
         if query.__class__ is str:
             found = analysis_of(query)
             if found is not NO_EFFECT:
@@ -175,7 +180,9 @@ class Session:
     def failed(self, error: BaseException) -> None:
         """Note an exception of the driver, or one that interrupted it."""
         if self.raw.closed:
-            mark_connection_lost(error)
+            if not self._closed_before:
+                self._lost = True
+                mark_connection_lost(error)
         elif not isinstance(error, Exception) and self.status() == ACTIVE:
             self.raw.close()  # nobody will read the answer
 
@@ -195,6 +202,7 @@ class Session:
                 )
             if effect & Effect.ADVANCES_SEQUENCE:
                 owner.sequence_advanced, owner.sequence_lost = True, False
+            if effect & Effect.READ_SOON:
                 owner.grace = SEQUENCE_GRACE
 
     def _text(self, query: object) -> str:
@@ -232,13 +240,15 @@ class Session:
             wrapper.release_if_idle()
 
     def _read_driver_state(self) -> object:
-        """Return what psycopg2's set_session() and psycopg's attributes change. No round trip."""
+        """Return what psycopg2's methods and psycopg's attributes change. No round trip."""
         raw = self.raw
         if raw.closed:
             return None
         if is_psycopg3:
-            return raw.isolation_level, raw.read_only, raw.deferrable, raw.autocommit
-        return raw.isolation_level, raw.readonly, raw.deferrable, raw.autocommit
+            transaction = raw.isolation_level, raw.read_only, raw.deferrable, raw.autocommit
+            return transaction, raw.row_factory, raw.cursor_factory, raw.prepare_threshold
+        transaction = raw.isolation_level, raw.readonly, raw.deferrable, raw.autocommit
+        return transaction, raw.encoding, raw.cursor_factory
 
 
 def _psycopg_status(raw: Any) -> Callable[[], int]:

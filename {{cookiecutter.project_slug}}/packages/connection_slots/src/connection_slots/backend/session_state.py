@@ -21,6 +21,8 @@ class Effect(Flag):
     KEEPS = auto()
     # It may advance a sequence that currval() or lastval() reads afterwards.
     ADVANCES_SEQUENCE = auto()
+    # It does so without RETURNING, so that currval() or lastval() is likely to follow.
+    READ_SOON = auto()
     # It calls currval() or lastval(), which answer for this session only.
     READS_SEQUENCE = auto()
     # It changes statement_timeout, so that the watchdog does not know it any more.
@@ -93,7 +95,8 @@ _RETURNING = re.compile(r"\bRETURNING\b")
 _TEMPORARY_SCHEMA = re.compile(r"pg_temp(_\d+)?\b")
 _SESSION_FUNCTION = re.compile(
     r"\b(pg_(try_)?advisory_lock(_shared)?|setseed|dblink_connect(_u)?|pg_backup_start|"
-    r'pg_(create|copy)_(logical|physical)_replication_slot|pg_replication_origin_session_\w+)"?\s*\('
+    r"pg_(create|copy)_(logical|physical)_replication_slot|pg_replication_origin_session_\w+|"
+    r'(query|cursor)_to_xml\w*)"?\s*\('
 )
 _SEQUENCE_FUNCTION = re.compile(r'\b(?:nextval|setval|(currval|lastval))"?\s*\(')
 _SET_CONFIG = re.compile(r'\bset_config"?\s*\(', re.IGNORECASE)
@@ -116,8 +119,10 @@ def analyse(sql: str) -> Analysis:
     """Return the effect of the statements in `sql`, without its parameters."""
     code = _code(sql)
     statements = list(_statements(code))
-    changes = any(map(_changes, statements))
-    effect = Effect.ADVANCES_SEQUENCE if any(map(_inserts, statements)) else Effect.NONE
+    changes = any(map(_changes, statements)) or 'U&"' in code.upper()  # escapes hide a name
+    effect = Effect.NONE
+    for statement in statements:
+        effect |= _sequence_effect(statement)
     if any(statement.startswith("DO") for statement in statements):
         code = _code(sql, with_blocks=True)
         changes = changes or any(map(_changes_in_block, _BLOCK_STARTS.split(_plain(code))))
@@ -165,12 +170,14 @@ def _has_changing_form(statement: str) -> bool:
     return _CHANGING.match(statement) is not None
 
 
-def _inserts(statement: str) -> bool:
-    """Return True if a statement inserts without RETURNING: its caller may ask currval() next."""
+def _sequence_effect(statement: str) -> Effect:
+    """Return how a statement that inserts concerns currval()."""
     inserts = statement.count("INSERT INTO") + statement.count("MERGE INTO")
-    if inserts:
-        return inserts > len(_RETURNING.findall(statement))
-    return _COPY_FROM.match(statement) is not None
+    if not inserts and _COPY_FROM.match(statement) is None:
+        return Effect.NONE
+    if inserts and inserts <= len(_RETURNING.findall(statement)):
+        return Effect.ADVANCES_SEQUENCE
+    return Effect.ADVANCES_SEQUENCE | Effect.READ_SOON
 
 
 def _names_session_state(code: str, sql: str) -> bool:
