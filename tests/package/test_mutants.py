@@ -57,8 +57,8 @@ MUTANTS = [
             ),
             (
                 "backend/session.py",
-                "if not self.open_cursors and self.wrapper is not None:",
-                "if self.wrapper is not None:",
+                "            not self.open_cursors\n            and wrapper",
+                "            wrapper",
             ),
         ),
         "test_backend.py::test_second_cursor_goes_on_holding",
@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "take-over without a grace period",
-        (("pool.py", "now - slot.idle_since < owner.grace", "False"),),
+        (("pool.py", "now - idle_since < owner.grace", "False"),),
         "test_pool.py::test_idle_slot_is_taken_over_after_its_grace_period",
     ),
     Mutant(
@@ -109,8 +109,8 @@ MUTANTS = [
         (
             (
                 "pool.py",
-                "                    self.give_up(owner)\n                raise",
-                "                    pass\n                raise",
+                "                self.give_up(owner)\n            raise",
+                "                pass\n            raise",
             ),
         ),
         "test_pool.py::test_waiter_that_is_killed_takes_no_slot",

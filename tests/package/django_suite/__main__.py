@@ -9,6 +9,7 @@ Exit status: 0 if there is no other difference, 1 if there is one, 2 if the suit
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,11 +30,14 @@ POSTGRES = "postgres_tests"
 def main() -> int:
     """Run the suite, print the comparison, and return the exit status."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server is stopped
     try:
         return _run(options)
     except (SuiteError, DevdbError, OSError) as error:
         print(f"django_suite: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="read the results of Django's backend from FILE, or write them there if there is no "
-        "such file yet; it fits one Django, Python, driver and set of labels",
+        "such file yet; it fits one Django, Python and driver, and the same or fewer labels",
     )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     return parser

@@ -74,7 +74,7 @@ def compare(
     for test in sorted(theirs.keys() | ours.keys()):
         here, there = ours.get(test, NOT_RUN), theirs.get(test, NOT_RUN)
         match = next((e for e in expected if e.matching(test)), None)
-        if match:
+        if match and (here.kind, there.kind) != ("skip", "skip"):
             ran.add(match.matching(test))
         if here.is_bad and there.is_bad:
             found.bad_on_both.append(test)
@@ -133,21 +133,30 @@ class Baseline:
 
     @classmethod
     def read(cls, file: Path, driver: str, labels: Sequence[str]) -> "Baseline | None":
-        """Return the baseline in `file`, or None if there is no file.
+        """Return the part of the baseline in `file` that has these labels, or None without a file.
 
-        Raise SuiteError if it was made in another environment or of other tests.
+        Raise SuiteError if it was made in another environment or without these labels.
         """
         if not file.exists():
             return None
         found = cls(**json.loads(file.read_text()))
         found.outcomes = {test: Outcome(*each) for test, each in found.outcomes.items()}  # type: ignore[misc]
         present = cls.of(driver, labels, {})
-        for what in ("django", "python", "driver", "labels"):
+        for what in ("django", "python", "driver"):
             if getattr(found, what) != getattr(present, what):
                 raise SuiteError(
                     f"the {what} of {file} differs: {getattr(found, what)}, and not "
                     f"{getattr(present, what)}; delete the file to make another"
                 )
+        if found.labels == present.labels:
+            return found
+        if not present.labels or (found.labels and not set(found.labels) >= set(present.labels)):
+            raise SuiteError(f"{file} has not all these labels; delete it to make another")
+        found.outcomes = {
+            test: outcome
+            for test, outcome in found.outcomes.items()
+            if any(f"{test}.".startswith(f"{label}.") for label in labels)
+        }
         return found
 
     def write(self, file: Path) -> None:

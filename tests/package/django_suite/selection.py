@@ -1,6 +1,6 @@
 """The labels that concern connections, transactions, cursors, threads and the session.
 
-Without cache, migrations and test_runner, which concern them too, but take as long as the rest.
+Without cache, migrations, schema and test_runner, which take longer than all of these.
 """
 
 SELECTED = [
@@ -17,7 +17,6 @@ SELECTED = [
     "multiple_database",
     "postgres_tests",
     "raw_query",
-    "schema",
     "select_for_update",
     "servers",
     "sessions_tests",

@@ -95,9 +95,12 @@ def soak(cluster: Cluster, log: Path, seconds: float, chance: random.Random) -> 
             end = time.monotonic() + seconds
             time.sleep(WARM_UP)
             memory_at_start = memory(workers_of(server))
+            order: list[str] = []
             while (left := end - time.monotonic()) > CALM:
                 time.sleep(min(left, chance.uniform(1, 8)))
-                name = chance.choice(sorted(kinds))
+                if not order:  # each kind once before any comes again
+                    order = chance.sample(sorted(kinds), len(kinds))
+                name = order.pop()
                 faults[name] += 1
                 kinds[name]()
                 show(f"{left:6.0f} s left, {name}")
