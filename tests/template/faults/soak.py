@@ -38,7 +38,7 @@ LOAD = {
     "/test/spawn/ending": 1,
 }
 # What a client gets when its worker is killed.
-CUT_OFF = {"ConnectionResetError", "RemoteDisconnected", "BadStatusLine"}
+CUT_OFF = {"ConnectionResetError", "RemoteDisconnected", "BadStatusLine", "IncompleteRead"}
 
 
 def main() -> int:
