@@ -37,6 +37,8 @@ LOAD = {
     "/test/leave/advisory-lock": 1,
     "/test/spawn/ending": 1,
 }
+KILL = "worker killed"
+NOTICED = 2.0  # seconds in which clients notice that their worker was killed
 # What a client gets when its worker is killed.
 CUT_OFF = {"ConnectionResetError", "RemoteDisconnected", "BadStatusLine", "IncompleteRead"}
 
@@ -96,6 +98,7 @@ def soak(cluster: Cluster, log: Path, seconds: float, chance: random.Random) -> 
             time.sleep(WARM_UP)
             memory_at_start = memory(workers_of(server))
             order: list[str] = []
+            killed: list[float] = []
             while (left := end - time.monotonic()) > CALM:
                 time.sleep(min(left, chance.uniform(1, 8)))
                 if not order:  # each kind once before any comes again
@@ -103,6 +106,8 @@ def soak(cluster: Cluster, log: Path, seconds: float, chance: random.Random) -> 
                 name = order.pop()
                 faults[name] += 1
                 kinds[name]()
+                if name == KILL:
+                    killed.append(time.monotonic())
                 show(f"{left:6.0f} s left, {name}")
             proxy.heal()
             time.sleep(max(0.0, end - time.monotonic()))
@@ -113,6 +118,12 @@ def soak(cluster: Cluster, log: Path, seconds: float, chance: random.Random) -> 
     answers: Counter[str] = Counter()
     for each in requested:
         answers.update({str(answer): number for answer, number in each.counts().items()})
+    cut_off = [
+        began + waited
+        for each in requested
+        for began, waited, answer in each.answers
+        if answer in CUT_OFF
+    ]
     # After a reload each worker may be there twice, and so may be one that was killed.
     bound = 2 * BOUND
     return {
@@ -120,6 +131,9 @@ def soak(cluster: Cluster, log: Path, seconds: float, chance: random.Random) -> 
         "requests": answers.total(),
         "answers": dict(answers.most_common()),
         "faults": dict(faults.most_common()),
+        "cut off, but no worker was killed": sum(
+            not any(abs(ended - kill) < NOTICED for kill in killed) for ended in cut_off
+        ),
         "bound": BOUND,
         "bound while workers are replaced": bound,
         "highest connection count": samples.peak,
@@ -174,7 +188,7 @@ def kinds_of_fault(
         "PostgreSQL restarted": restart,
         "PostgreSQL crashed": crash,
         "network frozen or deaf": freeze,
-        "worker killed": kill_worker,
+        KILL: kill_worker,
         "reload": reload,
         "connections terminated": terminate,
         "20 clients hung up": leave,
