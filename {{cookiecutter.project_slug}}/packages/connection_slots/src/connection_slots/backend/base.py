@@ -14,7 +14,7 @@ import traceback
 from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,8 @@ class SlotsMixin(_Base):
         self._pins = 0
         self._requests = 0  # how many requests have ended
         self._sharing = 0
-        self._sharing_lock = Lock()
+        self._sharing_lock = RLock()  # connecting comes back to ensure_connection()
+        self._connecting = False
 
     # Acquire and release
 
@@ -134,21 +135,21 @@ class SlotsMixin(_Base):
         """Find the session of the acquired slot, and open or replace it where that is needed."""
         slot = self.slot_owner.slot
         assert slot is not None  # noqa: S101
-        session = slot.resources.get(self.alias)
-        if session is not None and session is self._session:
+        if self._session is not None:  # attached: no other owner has had the slot since
             # The same request goes on. A connection that lay idle for long is looked at again.
-            if self._is_usable(session):
+            if self._is_usable(self._session):
                 return
-        elif session is not None and session.wrapper is not None:
-            if session.wrapper.holds_slot:  # a copy() of this wrapper, in the same thread
-                self._connect_in_slot(f"{self.alias} {id(self)}")
-                return
-            session.detach()
-        self._forget_session()
+            self._drop_session()
         for key, other in list(slot.resources.items()):
             if key != other.alias and other.wrapper is None:
                 slot.resources.pop(key).close()  # of a copy() whose owner has lost the slot
+        session = slot.resources.get(self.alias)
         if session is not None:
+            if session.wrapper is not None:
+                if session.wrapper.holds_slot:  # a copy() of this wrapper, in the same thread
+                    self._connect_in_slot(f"{self.alias} {id(self)}")
+                    return
+                session.detach()
             is_ours = session.target == self._target()
             if is_ours and not self._is_expired(session) and self._is_usable(session):
                 self._adopt(session)
@@ -183,16 +184,21 @@ class SlotsMixin(_Base):
         """Connect, and put the session into the slot once it is complete."""
         self.slot_owner.used.add(self)
         self.connection = None
-        super().ensure_connection()
+        self._connecting = True
+        try:
+            super().ensure_connection()
+        finally:
+            self._connecting = False
         slot = self.slot_owner.slot
         assert slot is not None  # noqa: S101
         assert self._session is not None  # noqa: S101
         slot.resources[key] = self._session
 
     def _target(self) -> tuple[object, ...]:
-        """Return what tells one database from another: test runners change the settings."""
+        """Return what a session depends on: test runners and copy() change the settings."""
         settings = self.settings_dict
-        return settings["NAME"], settings["USER"], settings["HOST"], settings["PORT"]
+        server = settings["NAME"], settings["USER"], settings["HOST"], settings["PORT"]
+        return *server, dict(settings["OPTIONS"])
 
     @property
     def holds_slot(self) -> bool:
@@ -379,6 +385,11 @@ class SlotsMixin(_Base):
         """Connect as Django does. If a receiver of connection_created fails, close again."""
         if slots.pool is None:
             super().connect()
+            return
+        if not self._connecting:  # other code calls it: only ensure_connection() counts slots
+            self.close()
+            self.ensure_connection()
+            self.release_if_idle()
             return
         self.validate_thread_sharing()
         before = list(self.execute_wrappers)
