@@ -62,7 +62,7 @@ max_requests_jitter = 1000
 {% if cookiecutter.__psycogreen %}
 
 
-def post_fork(server, worker):
+def post_fork(server: object, worker: object) -> None:
     """Make psycopg2 yield to other greenlets while it waits for PostgreSQL (psycogreen)."""
     from psycogreen.{{ cookiecutter.worker_class }} import patch_psycopg
 
