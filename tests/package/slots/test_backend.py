@@ -310,6 +310,19 @@ def test_wrapper_of_a_request_does_not_see_the_next(pool: Any) -> None:
     assert seen == ["SELECT 1"]
 
 
+@pytest.mark.parametrize("add", ["append", "insert", "extend"])
+def test_wrapper_added_without_a_query_does_not_see_the_next_request(pool: Any, add: str) -> None:
+    def note(execute: Any, *rest: Any) -> Any:
+        return execute(*rest)
+
+    ask()
+    slots.end_request()
+    arguments = {"append": (note,), "insert": (0, note), "extend": ([note],)}[add]
+    getattr(connection.execute_wrappers, add)(*arguments)
+    slots.end_request()
+    assert connection.execute_wrappers == []
+
+
 def test_connect_inside_an_execute_wrapper(pool: Any) -> None:
     """The block removes its own wrapper and not the one that a receiver has added meanwhile."""
 

@@ -164,6 +164,13 @@ def test_file_that_the_arguments_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found() == ["E004"]
 
 
+def test_module_that_the_arguments_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other_configuration.py").write_text(f"{HOOKS}worker_class = 'gevent'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--config python:other_configuration")
+    assert found() == ["E004"]
+
+
 # E005: the hooks
 
 
@@ -253,6 +260,16 @@ def test_aliases_of_one_server_add_up(usable: int, monkeypatch: pytest.MonkeyPat
         (message,) = messages(["default"])
         assert message.id == "connection_slots.W007"
         assert "aliases" not in message.msg
+
+
+def test_names_of_the_own_machine_are_one_server(
+    usable: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.settings["default"], "HOST", "127.0.0.1")
+    monkeypatch.setitem(connections.settings["other"], "HOST", "localhost")
+    with override_settings(DATABASE_SLOTS=usable * 2 // 3):
+        (message,) = messages(["default"])
+    assert message.msg.startswith("default, other: ")
 
 
 def test_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ from connection_slots.budget import Budget
 HOOKS = {"asgi": ("post_worker_init",)}
 WSGI_HOOKS = ("post_worker_init", "pre_request", "post_request")
 
+# Host names that mean the same server.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 @register()
 def check_engine(**kwargs: Any) -> list[CheckMessage]:
@@ -141,8 +144,9 @@ def _servers(asked: Iterable[str]) -> dict[str, list[str]]:
     by_server: dict[tuple[str, str], list[str]] = {}
     for alias in connections:
         database = connections[alias].settings_dict
+        host = "localhost" if database["HOST"] in LOOPBACK else database["HOST"]
         if connections[alias].vendor == "postgresql":
-            by_server.setdefault((database["HOST"], str(database["PORT"])), []).append(alias)
+            by_server.setdefault((host, str(database["PORT"] or 5432)), []).append(alias)
     chosen = {}
     for aliases in by_server.values():
         first = next((alias for alias in asked if alias in aliases), None)
@@ -169,9 +173,11 @@ class _EffectiveConfig(Application):  # type: ignore[misc]  # gunicorn has no ty
     def load_config(self) -> None:
         """Load the file that --config names, or the project's gunicorn.conf.py."""
         given = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
-        file = Path(given.config or Path(settings.BASE_DIR) / "gunicorn.conf.py")
-        if file.exists():
-            self.load_config_from_file(str(file))
+        default = Path(settings.BASE_DIR) / "gunicorn.conf.py"
+        if given.config:
+            self.load_config_from_module_name_or_filename(given.config)
+        elif default.exists():
+            self.load_config_from_file(str(default))
         for name, value in vars(given).items():
             if value is not None and name != "args":
                 self.cfg.set(name.lower(), value)

@@ -12,11 +12,12 @@ import os
 import random
 import traceback
 from _thread import get_ident
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
+from weakref import ref
 
 from django.db.backends.postgresql import base as postgresql
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
@@ -73,6 +74,7 @@ class SlotsMixin(_Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.slot_owner = slots.current_owner()
+        self.execute_wrappers = _ExecuteWrappers(self)
         self._session: Session | None = None  # the one that this wrapper is attached to
         self._held = False
         # Reasons to hold the slot besides the session's: open hold() blocks, other threads that
@@ -624,6 +626,36 @@ class SlotsMixin(_Base):
             self._sharing -= 1
             self._pins -= 1
         self.release_if_idle()
+
+
+class _ExecuteWrappers(list[Any]):
+    """Execute wrappers. To add one is a use of the connection: the end of the request undoes it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: SlotsMixin) -> None:
+        super().__init__()
+        self._connection = ref(connection)  # no cycle: Django frees connections by their count
+
+    def _note_use(self) -> None:
+        connection = self._connection()
+        if connection is not None and slots.pool is not None:
+            connection.slot_owner.used.add(connection)
+
+    def append(self, wrapper: Any) -> None:
+        """Add a wrapper, as execute_wrapper() does."""
+        self._note_use()
+        super().append(wrapper)
+
+    def insert(self, index: SupportsIndex, wrapper: Any) -> None:
+        """Add a wrapper that is called before others."""
+        self._note_use()
+        super().insert(index, wrapper)
+
+    def extend(self, wrappers: Iterable[Any]) -> None:
+        """Add several wrappers."""
+        self._note_use()
+        super().extend(wrappers)
 
 
 class _ErrorWrapper(DatabaseErrorWrapper):
