@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connection, reset_queries
+from django.db import connection, connections
 
 from connection_slots import slots
-from connection_slots.asgi import KeptThread, SlotsApplication
+from connection_slots.asgi import RECEIVERS, KeptThread, SlotsApplication
 from tests.package.slots.conftest import ask
 
 pytestmark = pytest.mark.skipif(
@@ -25,9 +24,24 @@ pytestmark = pytest.mark.skipif(
 def receivers() -> Any:
     """Connect again what SlotsApplication disconnects."""
     yield
-    request_started.connect(reset_queries)
-    request_started.connect(close_old_connections)
-    request_finished.connect(close_old_connections)
+    for signal, receiver in RECEIVERS:
+        signal.connect(receiver)
+
+
+def test_django_receivers_are_disconnected(pool: Any) -> None:
+    SlotsApplication(lambda *call: asyncio.sleep(0))
+    assert not any(signal.disconnect(receiver) for signal, receiver in RECEIVERS)
+
+
+def test_django_receivers_serve_a_database_without_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    monkeypatch.setitem(connections.settings, "other", connections.settings["other"] | sqlite)
+    del connections["other"]
+    try:
+        SlotsApplication(lambda *call: asyncio.sleep(0))
+        assert all(signal.disconnect(receiver) for signal, receiver in RECEIVERS)
+    finally:
+        del connections["other"]
 
 
 def serve(view: Callable[[], Awaitable[Any]], *, requests: int = 1, together: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""The ASGI application wrapper: requests run on kept threads, and end with their slot given up.
+"""The ASGI application: requests run on kept threads, and end with their slot given up.
 
 Django starts and joins a thread for each request (asgiref's ThreadSensitiveContext). Here the
 context gets an executor of ours, whose thread is kept.
@@ -9,17 +9,72 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import django
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, reset_queries
+from django.db import close_old_connections, connections, reset_queries
 
 from connection_slots import slots
+from connection_slots.backend.base import SlotsMixin
 
 # scope, receive, send: https://asgi.readthedocs.io/en/stable/specs/main.html
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
+# Django's receivers that have nothing to do where all databases have slots: a request begins without
+# a connection, and its end is below. Each costs a request a switch to its thread and back.
+RECEIVERS = (
+    (request_started, reset_queries),
+    (request_started, close_old_connections),
+    (request_finished, close_old_connections),
+)
+
 # Idle threads kept. A burst of requests may use more, which end with it.
 KEEP = 64
+
+
+# Django's middleware that has a namesake in these modules.
+ON_EVENT_LOOP = {
+    "connection_slots.asgi_middleware": (
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.middleware.security.SecurityMiddleware",
+    ),
+    "connection_slots.asgi_auth_middleware": (
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+    ),
+}
+
+
+def get_asgi_application() -> "SlotsApplication":
+    """Set Django up, and return its application: use it in place of Django's function."""
+    django.setup(set_prefix=False)
+    return SlotsApplication(Handler())
+
+
+class Handler(ASGIHandler):
+    """Django's handler, with the middleware that needs no switch to the request's thread."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Load MIDDLEWARE, with the namesakes. System checks look for the names of Django."""
+        replaced = {
+            name: f"{module}.{name.rpartition('.')[2]}"
+            for module, names in ON_EVENT_LOOP.items()
+            for name in names
+        }
+        if settings.CSRF_USE_SESSIONS:  # the token is in the database
+            del replaced["django.middleware.csrf.CsrfViewMiddleware"]
+        given = settings.MIDDLEWARE
+        settings.MIDDLEWARE = [replaced.get(name, name) for name in given]
+        try:
+            super().load_middleware(is_async)
+        finally:
+            settings.MIDDLEWARE = given
 
 
 class SlotsApplication:
@@ -31,11 +86,9 @@ class SlotsApplication:
         self._loop: asyncio.AbstractEventLoop | None = None
         # Where asgiref runs what belongs to no request, such as tasks with their own context.
         SyncToAsync.single_thread_executor = EndingThreads(max_workers=1)
-        # These receivers have nothing to do: a request begins without a connection, and its end
-        # is below. Under ASGI each costs a request a switch to its thread and back.
-        request_started.disconnect(reset_queries)
-        request_started.disconnect(close_old_connections)
-        request_finished.disconnect(close_old_connections)
+        if all(isinstance(connections[alias], SlotsMixin) for alias in connections):
+            for signal, receiver in RECEIVERS:
+                signal.disconnect(receiver)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request, one websocket connection or the lifespan."""

@@ -110,7 +110,7 @@ class SlotPool(Generic[R]):
         self._concurrency = concurrency
         self._lock = Lock()
         self._free: list[Slot[R]] = list(reversed(self.slots))
-        self._idle: dict[Slot[R], bool] = {}  # in the order of release
+        self._idle: dict[Slot[R] | None, bool] = {}  # in the order of release; None is never in
         self._queue: deque[_Queued[R]] = deque()
         self._look_for_idle_slots = concurrency.call_repeatedly(self._serve_and_schedule)
 
@@ -138,8 +138,7 @@ class SlotPool(Generic[R]):
 
     def claim(self, owner: Owner[R]) -> bool:
         """Hold the idle slot of `owner`, if it still has one. Return True if so. Never waits."""
-        slot = owner.slot
-        return slot is not None and self._idle.pop(slot, False)
+        return self._idle.pop(owner.slot, False)
 
     def wait_for_take_over(self) -> None:
         """Return when no slot is being taken over: its former owner has been detached then."""
@@ -234,6 +233,7 @@ class SlotPool(Generic[R]):
         """
         now = monotonic()
         for slot in list(self._idle):
+            assert slot is not None  # noqa: S101
             owner, idle_since = slot.owner, slot.idle_since
             if owner is None or now - idle_since < owner.grace:
                 continue

@@ -152,8 +152,11 @@ class SlotsMixin(_Base):
                     self._connect_in_slot(f"{self.alias} {id(self)}")
                     return
                 session.detach()
-            is_ours = session.target == self._target()
-            if is_ours and not self._is_expired(session) and self._is_usable(session):
+            if (
+                session.target == self._target()
+                and not self._is_expired(session)
+                and self._is_usable(session)
+            ):
                 self._adopt(session)
                 return
             del slot.resources[self.alias]
@@ -196,11 +199,11 @@ class SlotsMixin(_Base):
         assert self._session is not None  # noqa: S101
         slot.resources[key] = self._session
 
-    def _target(self) -> tuple[object, ...]:
+    def _target(self) -> tuple[Any, ...]:
         """Return what a session depends on: test runners and copy() change the settings."""
         settings = self.settings_dict
         server = settings["NAME"], settings["USER"], settings["HOST"], settings["PORT"]
-        return *server, dict(settings["OPTIONS"])
+        return *server, settings["OPTIONS"]
 
     @property
     def holds_slot(self) -> bool:
@@ -409,7 +412,8 @@ class SlotsMixin(_Base):
         session.timeout = _statement_timeout(self.connection)
         if not self.autocommit:
             self.connection.rollback()  # end what the question began
-        session.target = self._target()
+        *server, options = self._target()
+        session.target = *server, dict(options)
         session.isolation_level = self.isolation_level
         session.settle(self.close_at, self._standing_wrappers(before))
         if session.timeout is not None:

@@ -160,11 +160,11 @@ def tracking_connection() -> type:
     from psycopg2.extensions import connection
 
     class TrackingConnection(connection):  # type: ignore[misc]  # psycopg2 has no types
-        def cursor(
-            self, name: str | None = None, cursor_factory: Any = None, **options: Any
-        ) -> Any:
-            if cursor_factory is not None:
-                options["cursor_factory"] = tracked(cursor_factory)
-            return super().cursor(name, **options)
+        def cursor(self, *args: Any, **options: Any) -> Any:
+            if len(args) > 1:  # (name, cursor_factory, ...)
+                args = args[0], tracked(args[1]), *args[2:]
+            elif options.get("cursor_factory") is not None:
+                options["cursor_factory"] = tracked(options["cursor_factory"])
+            return super().cursor(*args, **options)
 
     return TrackingConnection

@@ -2,8 +2,8 @@
 
 import logging
 import os
-import threading
 import weakref
+from _thread import get_ident
 from collections.abc import Callable
 from select import POLLIN
 from time import monotonic
@@ -221,13 +221,9 @@ class Session:
 
     def cursor_closed(self, cursor: object) -> None:
         """Release the slot if this was the last reason to hold it."""
-        self.open_cursors.discard(id(cursor))
-        wrapper = self.wrapper
-        if (
-            not self.open_cursors
-            and wrapper is not None
-            and wrapper.belongs_to(threading.get_ident())
-        ):
+        cursors, wrapper = self.open_cursors, self.wrapper
+        cursors.discard(id(cursor))
+        if not cursors and wrapper is not None and wrapper.belongs_to(get_ident()):
             wrapper.release_if_idle()
 
     def cursor_abandoned(self, cursor: object, on_server: bool) -> None:
@@ -236,7 +232,7 @@ class Session:
             self.changed, self.stays = "DECLARE CURSOR", True
         self.open_cursors.discard(id(cursor))
         wrapper = self.wrapper
-        if wrapper is not None and wrapper.belongs_to(threading.get_ident()):
+        if wrapper is not None and wrapper.belongs_to(get_ident()):
             wrapper.release_if_idle()
 
     def _read_driver_state(self) -> object:
