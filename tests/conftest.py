@@ -31,9 +31,18 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--write-docs") and not config.getoption("--all"):
         raise pytest.UsageError("--write-docs needs --all: the page has each worker class")
+    config.addinivalue_line("markers", "slow: run with --all only")
     config.addinivalue_line(
         "markers", "each_bake: run for each selected combination, with --all for each combination"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out, except with --all."""
+    if not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -44,6 +44,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_quick_run_measures_service_and_peer(quick: Path) -> None:
     figures = json.loads((quick / "figures.json").read_text())
     assert set(figures["configurations"]) == set(MEASURED)
@@ -62,6 +63,7 @@ def test_quick_run_measures_service_and_peer(quick: Path) -> None:
     assert leak["opened"] > BOUND
 
 
+@pytest.mark.slow
 def test_report_has_tables_and_pictures(quick: Path) -> None:
     page = (quick / "README.md").read_text()
     assert "not a whole run" in page
@@ -78,12 +80,14 @@ def test_report_has_tables_and_pictures(quick: Path) -> None:
         ElementTree.parse(picture)  # noqa: S314
 
 
+@pytest.mark.slow
 def test_report_is_reproducible(quick: Path) -> None:
     before = {path.name: path.read_bytes() for path in quick.iterdir()}
     assert bench("--report", "--output", str(quick)).returncode == 0
     assert {path.name: path.read_bytes() for path in quick.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_failed_configuration_does_not_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +198,7 @@ def test_busiest_worker_is_found() -> None:
     assert Spent(2.0, 1.0, {1: 6.0, 2: 2.0}).since(before).busiest == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_readme_keeps_its_other_parts(quick: Path, tmp_path: Path) -> None:
     readme = tmp_path / "other" / "README.md"
     readme.parent.mkdir()

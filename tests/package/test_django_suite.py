@@ -27,13 +27,13 @@ def baselines(tmp_path_factory: pytest.TempPathFactory) -> Path:
             driver,
             arguments,
             id=f"{driver}{mode}",
-            marks=pytest.mark.xdist_group(f"django-suite-{driver}"),
+            marks=[pytest.mark.xdist_group(f"django-suite-{driver}"), *marks],
         )
-        for driver, mode, arguments in [
-            ("psycopg", "--switch", ["--switch"]),
-            ("psycopg", "", FEWER),
-            ("psycopg2", "--slots", ["--slots"]),
-            ("psycopg2", "", FEWER),
+        for driver, mode, arguments, marks in [
+            ("psycopg", "--switch", ["--switch"], []),
+            ("psycopg", "", FEWER, [pytest.mark.slow]),
+            ("psycopg2", "--slots", ["--slots"], []),
+            ("psycopg2", "", FEWER, [pytest.mark.slow]),
         ]
     ],
 )

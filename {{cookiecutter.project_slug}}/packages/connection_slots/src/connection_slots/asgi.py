@@ -13,7 +13,6 @@ import django
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
-
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connections, reset_queries
 
@@ -23,7 +22,7 @@ from connection_slots.backend.base import SlotsMixin
 # scope, receive, send: https://asgi.readthedocs.io/en/stable/specs/main.html
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
-# Django's receivers that have nothing to do where all databases have slots: a request begins without
+# Django's receivers that have nothing to do if all databases have slots: a request begins without
 # a connection, and its end is below. Each costs a request a switch to its thread and back.
 RECEIVERS = (
     (request_started, reset_queries),
