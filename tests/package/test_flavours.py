@@ -11,7 +11,16 @@ from tests.package.flavour import FLAVOURS
 TIMEOUT = 600  # seconds
 
 
-@pytest.mark.parametrize(("threads", "driver"), FLAVOURS)
+SLOW = [("gevent", "psycopg")]  # what is special to it, own tests of a generated project show too
+
+
+@pytest.mark.parametrize(
+    ("threads", "driver"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] if each in SLOW else [], id="-".join(each))
+        for each in FLAVOURS
+    ],
+)
 def test_flavour_passes(threads: str, driver: str) -> None:
     done = subprocess.run(
         [

@@ -57,8 +57,8 @@ MUTANTS = [
             ),
             (
                 "backend/session.py",
-                "            not self.open_cursors\n            and wrapper",
-                "            wrapper",
+                "if not cursors and wrapper is not None",
+                "if wrapper is not None",
             ),
         ),
         "test_backend.py::test_second_cursor_goes_on_holding",

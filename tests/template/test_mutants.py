@@ -116,6 +116,7 @@ def test_mutant_fails_its_tests(mutant: Mutant, install: Install, tmp_path: Path
     assert mutant.message in done.stdout, done.stdout[-4000:]
 
 
+@pytest.mark.slow
 def test_gunicorn_that_loses_requests_fails_the_tests(install: Install, tmp_path: Path) -> None:
     """gunicorn's asgi worker from 25.2 to 26.0: github.com/benoitc/gunicorn/issues/3627"""
     project = install(ASGI).copy(tmp_path / "project")

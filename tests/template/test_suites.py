@@ -80,7 +80,9 @@ def test_tests_ignore_the_env_file(install: Install, tmp_path: Path) -> None:
     project.run("uv", "run", "pytest", "tests/test_notes.py", "tests/test_settings.py")
 
 
-@pytest.mark.parametrize("worker_class", ["gthread", "gevent"])
+@pytest.mark.parametrize(
+    "worker_class", ["gthread", pytest.param("gevent", marks=pytest.mark.slow)]
+)
 def test_second_driver_changes_nothing(worker_class: str, install: Install, tmp_path: Path) -> None:
     """A dependency may bring psycopg 3, which Django prefers, into a project with psycopg2."""
     sound = install(Combination(worker_class, "psycopg2", "5.2"))
