@@ -6,7 +6,7 @@ A choice that is added there is tested without a change here.
 import itertools
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,7 @@ class Combination:
     worker_class: str
     database_driver: str
     django_version: str
+    service_kind: str = PROMPTS["service_kind"][0]
 
     @property
     def answers(self) -> dict[str, str]:
@@ -39,33 +40,36 @@ class Combination:
         return self.worker_class == "eventlet" and self.database_driver == "psycopg"
 
     def __str__(self) -> str:
-        return f"{self.worker_class}-{self.database_driver}-{self.django_version}"
+        prompts = self.worker_class, self.database_driver, self.django_version, self.service_kind
+        return "-".join(prompts)
 
 
 def select(combinations: list[Combination]) -> list[Combination]:
     """Return the few combinations whose own test suites run by default.
 
     There is one for each worker class, and one for each driver where the worker class runs on
-    greenlets. Pairs of driver and Django release are used in turn, so that all occur.
+    greenlets. Pairs of driver and Django release are used in turn, and so are kinds of service.
     """
     candidates: dict[tuple[str, ...], list[Combination]] = {}
     for each in combinations:
         driver = (each.database_driver,) if each.worker_class in GREEN else ()
         candidates.setdefault((each.worker_class, *driver), []).append(each)
     selected: list[Combination] = []
-    used: Counter[tuple[str, str]] = Counter()
+    used: Counter[tuple[str, ...]] = Counter()
     for group in candidates.values():
-        best = min(group, key=lambda each: used[each.database_driver, each.django_version])
-        used[best.database_driver, best.django_version] += 1
+        best = min(group, key=lambda each: (used[_versions(each)], used[(each.service_kind,)]))
+        used.update([_versions(best), (best.service_kind,)])
         selected.append(best)
     return selected
 
 
+def _versions(combination: Combination) -> tuple[str, ...]:
+    return combination.database_driver, combination.django_version
+
+
 ALL = [
     Combination(*answers)
-    for answers in itertools.product(
-        PROMPTS["worker_class"], PROMPTS["database_driver"], PROMPTS["django_version"]
-    )
+    for answers in itertools.product(*(PROMPTS[each.name] for each in fields(Combination)))
 ]
 SUPPORTED = [combination for combination in ALL if not combination.refused]
 REFUSED = [combination for combination in ALL if combination.refused]

@@ -69,7 +69,7 @@ def service(
     return Configuration(
         name=name,
         worker_class=worker_class,
-        project=Combination(worker_class, driver, DJANGO),
+        project=Combination(worker_class, driver, DJANGO, "api"),
         environment={
             "WEB_CONCURRENCY": str(WORKERS),
             "DATABASE_SLOTS": str(slots or usual),
@@ -96,7 +96,7 @@ def peer(
     return Configuration(
         name=f"{worker_class}: {label}",
         worker_class=worker_class,
-        project=Combination(base, driver, DJANGO),
+        project=Combination(base, driver, DJANGO, "api"),
         requirements=tuple(needs),
         **others,
     )

@@ -14,6 +14,7 @@ DATABASE_DRIVER = "{{ cookiecutter.database_driver }}"
 
 LONGEST_SLUG = 40  # application_name has room for it and a pid: PostgreSQL cuts at 63 bytes
 OWN_PACKAGES = {
+    "accounts",
     "config",
     "conftest",
     "connection_slots",
@@ -25,6 +26,7 @@ OWN_PACKAGES = {
 }
 DEPENDENCIES = {
     "asgiref",
+    "csp",
     "django",
     "django_stubs",
     "environs",
@@ -40,6 +42,8 @@ DEPENDENCIES = {
     "pytest",
     "pytest_django",
     "ruff",
+    "structlog",
+    "whitenoise",
 }
 
 

@@ -1,26 +1,15 @@
 """How gunicorn serves this project. Settings: https://docs.gunicorn.org/en/stable/settings.html"""
 
-import os
-import sys
-from pathlib import Path
-
-from connection_slots.gunicorn import (
-    on_reload,  # noqa: F401 - the same checks, before new workers start
-    on_starting,  # noqa: F401 - refuses what would let connections grow without bound
-{% if cookiecutter.worker_class != 'asgi' %}
-    post_request,  # noqa: F401 - gives up the slot that a request still has
-{% endif %}
-    post_worker_init,  # noqa: F401 - installs the slots, and checks that the driver yields
-{% if cookiecutter.worker_class != 'asgi' %}
-    pre_request,  # noqa: F401 - marks the beginning of a request
-{% endif %}
-)
+{% include "gunicorn/imports-" ~ cookiecutter.__views ~ ".py" %}
 from environs import Env, EnvError, validate
+
+from config import logs
 
 _env = Env()
 if _file := os.environ.get("ENV_FILE", str(Path(__file__).with_name(".env"))):
     _env.read_env(_file, recurse=False)
 try:
+    _debug = _env.bool("DEBUG", default=False)
     _port = _env.int("PORT", default=8000, validate=validate.Range(min=1, max=65535))
     _workers = _env.int("WEB_CONCURRENCY", default=2, validate=validate.Range(min=1))
 {% if cookiecutter.worker_class == 'gthread' %}
@@ -45,8 +34,8 @@ graceful_timeout = 25
 # The heartbeat's file: on a disk that is slow to sync it would make a worker look dead.
 worker_tmp_dir = next(filter(os.path.isdir, ["/dev/shm"]), None)  # noqa: S108
 
-# One line per request on standard output, errors on standard error: the platform collects both.
-accesslog = "-"
+# One line per request and per error, in the form of the service's own log: config/logs.py.
+logconfig_dict = logs.configuration(debug=_debug)
 
 # The socket of gunicornc needs a writable home directory, which a container seldom has.
 control_socket_disable = True
@@ -67,4 +56,13 @@ def post_fork(server: object, worker: object) -> None:
     from psycogreen.{{ cookiecutter.worker_class }} import patch_psycopg
 
     patch_psycopg()
+{% endif %}
+{% if cookiecutter.service_kind == 'web' %}
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start without static files, or with what would let connections grow."""
+    if not _debug and not Path("staticfiles", "staticfiles.json").exists():
+        sys.exit("gunicorn does not start: run `python manage.py collectstatic`, or set DEBUG=true")
+    _refuse_unbounded_connections(server)
 {% endif %}

@@ -1,3 +1,8 @@
+import warnings  # noqa: E402
+
+# eventlet warns of itself in nine lines at each start. README.md says what it means.
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+
 # Legacy: gunicorn 26 removed this worker, and eventlet is being retired.
 # A green thread for each client. A request holds a slot only while a transaction or a cursor is
 # open; the others do not wait for it.

@@ -23,10 +23,43 @@ WORDS = {
     "eventlet": r"\beventlet\b",
     "asgi": r"\basgi\b|\bASGI\b",
 }
+
+
+def is_asgi(combination: Combination) -> bool:
+    return combination.worker_class == "asgi"
+
+
+def is_web(combination: Combination) -> bool:
+    return combination.service_kind == "web"
+
+
 # Files that only some projects have. All others are in every project.
 CONDITIONAL: dict[str, Callable[[Combination], bool]] = {
-    "config/wsgi.py": lambda combination: combination.worker_class != "asgi",
-    "config/asgi.py": lambda combination: combination.worker_class == "asgi",
+    "config/wsgi.py": lambda combination: not is_asgi(combination),
+    "config/asgi.py": lambda combination: is_asgi(combination),
+    "config/static.py": lambda combination: is_web(combination) and is_asgi(combination),
+    **{
+        path: is_web
+        for path in (
+            "accounts/__init__.py",
+            "accounts/admin.py",
+            "accounts/migrations/0001_initial.py",
+            "accounts/migrations/__init__.py",
+            "accounts/models.py",
+            "accounts/urls.py",
+            "notes/admin.py",
+            "notes/templates/notes/notes.html",
+            "static/favicon.svg",
+            "static/style.css",
+            "templates/base.html",
+            "templates/home.html",
+            "templates/registration/login.html",
+            "tests/conftest.py",
+            "tests/test_accounts.py",
+        )
+    },
+    "config/errors.py": lambda combination: not is_web(combination),
+    "config/views.py": lambda combination: not is_web(combination),
 }
 # Directories of tools that run on packages/ in the template.
 LEFTOVERS = {"__pycache__", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}
@@ -95,8 +128,25 @@ def test_packages_are_copied_unchanged(combination: Combination, bake: Bake) -> 
 def test_nothing_of_the_template_is_left(combination: Combination, bake: Bake) -> None:
     for path, text in owned_files(bake(combination)).items():
         assert "cookiecutter" not in text, path
-        # GitHub's own expressions begin with a dollar sign.
-        assert not re.search(r"\{%|%\}|\{#|(?<!\$)\{\{ ", text), path
+        # GitHub's own expressions begin with a dollar sign, and pages are Django's templates.
+        if not path.endswith(".html"):
+            assert not re.search(r"\{%|%\}|\{#|(?<!\$)\{\{ ", text), path
+
+
+@every_combination
+def test_no_directory_is_empty(combination: Combination, bake: Bake) -> None:
+    directories = [path for path in bake(combination).rglob("*") if path.is_dir()]
+    assert all(any(directory.iterdir()) for directory in directories)
+
+
+@every_combination
+def test_kind_has_nothing_of_the_other(combination: Combination, bake: Bake) -> None:
+    files = owned_files(bake(combination))
+    found = "".join(text for path, text in files.items() if not path.startswith("."))
+    other = (
+        "json_errors|JsonResponse" if is_web(combination) else "accounts|static_?files|whitenoise"
+    )
+    assert not re.search(other, found, re.IGNORECASE)
 
 
 @every_combination
@@ -205,5 +255,17 @@ def test_workflow_is_valid_and_safe(bake: Bake) -> None:
     assert_workflow_passes(workflow, ROOT / ".github" / "zizmor.yml")
     steps = yaml.safe_load(workflow.read_text())["jobs"]["test"]["steps"]
     commands = " ".join(step.get("run", "") for step in steps)
+    assert "uv run poe check" in commands
+
+
+@every_combination
+def test_one_command_runs_all_checks(combination: Combination, bake: Bake) -> None:
+    tasks = (bake(combination) / "pyproject.toml").read_text().partition("[tool.poe.tasks]")[2]
     for needed in ("ruff", "mypy", "pytest", "check --deploy", "--check-config", "makemigrations"):
-        assert needed in commands
+        assert needed in tasks
+    assert ("collectstatic" in tasks) is is_web(combination)
+
+
+@pytest.mark.parametrize("path", [".github/dependabot.yml", ".pre-commit-config.yaml"])
+def test_yaml_is_valid(path: str, bake: Bake) -> None:
+    assert yaml.safe_load((bake(DEFAULT) / path).read_text())

@@ -26,6 +26,8 @@ from baking.project import run_cookiecutter
         ("devdb", "is a package inside the project"),
         ("config", "is a package inside the project"),
         ("packages", "is a package inside the project"),
+        ("accounts", "is a package inside the project"),
+        ("structlog", "is a package that the project depends on"),
         ("tests", "is a package inside the project"),
     ],
 )

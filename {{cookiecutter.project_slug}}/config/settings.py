@@ -5,6 +5,8 @@ from pathlib import Path
 
 from environs import Env, EnvValidationError, validate
 
+from config import logs
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
@@ -21,23 +23,13 @@ ALLOWED_HOSTS = (
 )
 SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 3600
-CSRF_COOKIE_SECURE = not DEBUG
+# The proxies whose X-Request-ID is trusted; gunicorn.conf.py trusts their X-Forwarded-Proto.
+FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=["127.0.0.1", "::1"])
 # HSTS for subdomains and the preload list of browsers are decisions of the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-INSTALLED_APPS = [
-    "connection_slots",
-    "notes",
-]
-MIDDLEWARE = [
-    # First, because probes use neither the host name nor HTTPS.
-    "connection_slots.health.HealthMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "connection_slots.middleware.DatabaseUnavailableMiddleware",
-]
+{% include "settings/" ~ cookiecutter.service_kind ~ ".py" %}
+
 ROOT_URLCONF = "config.urls"
 {{ cookiecutter.__gateway | upper }}_APPLICATION = "config.{{ cookiecutter.__gateway }}.application"
 
@@ -97,12 +89,4 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-# To standard error, where the platform collects it. Django's default would mail the admins.
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},
-}
+LOGGING = logs.configuration(debug=DEBUG, apps=APPS)

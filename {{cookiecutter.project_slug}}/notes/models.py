@@ -9,6 +9,3 @@ class Note(models.Model):
 
     def __str__(self) -> str:
         return str(self.text)
-
-    def as_dict(self) -> dict[str, object]:
-        return {"id": self.pk, "text": self.text, "created_at": self.created_at}

@@ -39,6 +39,7 @@ ON_EVENT_LOOP = {
     "connection_slots.asgi_middleware": (
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
         "django.middleware.common.CommonMiddleware",
+        "django.middleware.csp.ContentSecurityPolicyMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.middleware.security.SecurityMiddleware",
     ),

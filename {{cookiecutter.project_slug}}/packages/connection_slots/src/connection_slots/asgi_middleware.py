@@ -8,6 +8,7 @@ half of the time that a short request costs. `asgi.Handler` puts them in place o
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django import VERSION as DJANGO_VERSION
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware as DjangoXFrameOptions
 from django.middleware.common import CommonMiddleware as DjangoCommon
@@ -50,6 +51,13 @@ class CommonMiddleware(OnEventLoop, DjangoCommon):
 
 class XFrameOptionsMiddleware(OnEventLoop, DjangoXFrameOptions):
     """Set X-Frame-Options."""
+
+
+if DJANGO_VERSION >= (6, 0):
+    from django.middleware.csp import ContentSecurityPolicyMiddleware as DjangoCsp
+
+    class ContentSecurityPolicyMiddleware(OnEventLoop, DjangoCsp):
+        """Set Content-Security-Policy."""
 
 
 class CsrfViewMiddleware(OnEventLoop, DjangoCsrf):

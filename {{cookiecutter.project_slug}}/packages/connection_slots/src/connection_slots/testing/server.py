@@ -64,14 +64,15 @@ class Gunicorn:
         wait_for(serves, f"gunicorn to serve, see {self.log}")
 
     def refusal(self) -> str:
-        """Wait until gunicorn has refused to start. Return what it said, but for [INFO] lines.
+        """Wait until gunicorn has refused to start. Return what it said, but for lines of INFO.
 
         Raises AssertionError if it started, or if there is a traceback.
         """
         code, said = self.process.wait(DEADLINE), self.log.read_text()
         if code == 0 or "Traceback" in said:
             raise AssertionError(f"gunicorn ended with {code}:\n{said}")
-        return "\n".join(line for line in said.splitlines() if "[INFO]" not in line)
+        info = "[INFO]", '"level": "info"'  # gunicorn's own log, and one in JSON
+        return "\n".join(line for line in said.splitlines() if not any(i in line for i in info))
 
     def get(self, path: str) -> Response:
         """Request `path` on a TCP connection of its own."""
