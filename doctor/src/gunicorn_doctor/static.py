@@ -1,0 +1,246 @@
+"""Layer 1: read a project as source. Nothing of it is imported or run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+from gunicorn_doctor import gunicorn, requirements
+from gunicorn_doctor.commands import Start
+from gunicorn_doctor.containers import Reader
+from gunicorn_doctor.files import Tree
+from gunicorn_doctor.project import Database, Deployment, Project
+from gunicorn_doctor.source import Interpreter
+from gunicorn_doctor.values import Location, Problem, Value
+
+SETTINGS_MODULE = re.compile(r"""DJANGO_SETTINGS_MODULE["']?\s*(?:,|=|\]\s*=)\s*["']?([\w.]+)""")
+PRODUCTION = re.compile(r"(^|[._])(prod|production|live)$")
+DEVELOPMENT = re.compile(r"(^|[._])(dev|develop|development|local|test|tests|testing|ci)$")
+CONFIGURATION = r"gunicorn[\w.-]*\.py|[\w-]*gunicorn[\w-]*conf[\w-]*\.py"
+
+
+def read(path: Path, settings: str = "") -> Project:
+    """Return what the source of the project in `path` says.
+
+    Args:
+        path: A directory.
+        settings: The settings module, or empty to pick the one for production.
+
+    Raises:
+        Problem: It is no directory, or no Django project.
+    """
+    if not path.is_dir():
+        raise Problem(f"{path} is not a directory")
+    return StaticReader(path.resolve()).project(settings)
+
+
+class StaticReader:
+    """Reads one project."""
+
+    def __init__(self, root: Path) -> None:
+        self.problems: list[tuple[Location, str]] = []
+        self.tree = Tree(root, self.report)
+        self.root = root
+        manage = self.tree.named(r"manage\.py")
+        self.home = manage[0].parent if manage else root
+        self.facts = Reader(self.tree).read()
+        self.paths = list(dict.fromkeys([self.home, root, self.home / "src", root / "src"]))
+        self.settings_file: Path | None = None
+
+    def report(self, where: Location, text: str) -> None:
+        """Remember what is not understood, once."""
+        if (where, text) not in self.problems:
+            self.problems.append((where, text))
+
+    def project(self, settings: str) -> Project:
+        """Return the project.
+
+        Raises:
+            Problem: There is no Django project.
+        """
+        module, reason = self.pick(settings)
+        interpreter = Interpreter(self.root, self.paths, {}, self.report)
+        self.settings_file = interpreter.find(module) if module else None
+        if module and self.settings_file is None:
+            raise Problem(f"the settings module {module} ({reason}) is not in {self.root}")
+        if self.settings_file is None:
+            raise Problem(
+                f"no Django project found in {self.root}: no file names DJANGO_SETTINGS_MODULE;"
+                " give --settings"
+            )
+        project = Project(self.root, self.home, module, self.settings_file, reason)
+        project.requirements = requirements.read(self.tree, self.paths[:2])
+        project.pooler, project.max_connections = self.facts.pooler, self.facts.max_connections
+        for start in self.starts():
+            deployment = self.deployment(start)
+            if deployment not in project.deployments:
+                project.deployments.append(deployment)
+        names = r"(a|w)sgi\.py|manage\.py|__init__\.py|" + CONFIGURATION
+        for path in {*self.tree.named(names), self.settings_file}:
+            project.texts[path] = self.tree.text(path)
+        for deployment in project.deployments:
+            if deployment.configuration:
+                project.texts[deployment.configuration] = self.tree.text(deployment.configuration)
+        project.problems = self.problems
+        return project
+
+    def pick(self, given: str) -> tuple[str, str]:
+        """Return the settings module for production, and where it is named."""
+        if given:
+            return given, "given"
+        found: dict[str, str] = {}
+        for start in self.facts.starts:
+            if name := start.environment.get("DJANGO_SETTINGS_MODULE"):
+                found.setdefault(name, f"set for {start.where}")
+        for path in self.tree.named(r"wsgi\.py|asgi\.py") + self.tree.named(r"manage\.py"):
+            text = self.tree.text(path)
+            for match in SETTINGS_MODULE.finditer(text):
+                line = text.count("\n", 0, match.start()) + 1
+                found.setdefault(match[1], f"named in {self.tree.location(path, line)}")
+        ranked = sorted(found, key=lambda name: bool(DEVELOPMENT.search(name)))
+        ranked.sort(key=lambda name: not PRODUCTION.search(name))
+        if not ranked:
+            return "", ""
+        module, reason = ranked[0], found[ranked[0]]
+        finder = Interpreter(self.root, self.paths, {}, self.report)
+        file = finder.find(module)
+        if not PRODUCTION.search(module) and file:
+            for name in ("production", "prod"):
+                inside = file.name == "__init__.py" and "include(" not in self.tree.text(file)
+                package = module if inside else module.rpartition(".")[0]
+                sibling = f"{package}.{name}" if package else name
+                if (inside or DEVELOPMENT.search(module)) and finder.find(sibling):
+                    return sibling, f"beside {module}, which is {reason}"
+        return module, reason
+
+    def starts(self) -> list[Start]:
+        """Return the start commands; without one, gunicorn with its own file if there is one."""
+        if self.facts.starts:
+            return self.facts.starts
+        found = self.tree.named(r"gunicorn\.conf\.py") or self.tree.named(CONFIGURATION)
+        if found:
+            path = found[0]
+            arguments = ["-c", str(path)]
+            return [Start("gunicorn", arguments, self.tree.location(path))]
+        return [Start("", [], self.location())]
+
+    def location(self) -> Location:
+        """Return the location of the settings module."""
+        return self.tree.location(self.settings_file or self.root)
+
+    def deployment(self, start: Start) -> Deployment:
+        """Return what holds where a command starts a server."""
+        interpreter = Interpreter(self.root, self.paths, start.environment, self.report)
+        command = gunicorn.parse(start.arguments, start.where, start.varying)
+        settings, path = command, None
+        if start.program == "gunicorn":
+            settings, path = self.gunicorn(start, command, interpreter)
+            if not settings["worker_class"].known:
+                where = settings["worker_class"].where or start.where
+                self.report(where, f"worker_class is {settings['worker_class']}")
+        assert self.settings_file  # noqa: S101 - project() has set it
+        names = interpreter.module(self.settings_file)
+        return Deployment(
+            start.program,
+            settings,
+            self.databases(names),
+            names,
+            start.where,
+            start.replicas,
+            start.unwritable,
+            path,
+            command,
+        )
+
+    def gunicorn(
+        self, start: Start, command: dict[str, Value], interpreter: Interpreter
+    ) -> tuple[dict[str, Value], Path | None]:
+        """Return gunicorn's settings by its own order of precedence, and its file."""
+        extra = shlex.split(start.environment.get("GUNICORN_CMD_ARGS", ""))
+        variables = gunicorn.parse(extra, start.where, set())
+        named = command.get("config") or variables.get("config")
+        chdir = str((command.get("chdir") or variables.get("chdir") or Value("")).data)
+        path = self.configuration(named.string() if named else "", chdir, interpreter)
+        if path is None and named and named.string():
+            self.report(start.where, f"cannot find gunicorn's configuration {named.string()}")
+        settings: dict[str, Value] = {"worker_class": Value("sync", start.where)}
+        concurrency = start.environment.get("WEB_CONCURRENCY")
+        settings["workers"] = Value(
+            concurrency or 1, start.where, concurrency is None, "WEB_CONCURRENCY"
+        )
+        if path:
+            names = interpreter.module(path)
+            settings.update({key: names[key] for key in names if key in gunicorn.SETTINGS})
+        return {**settings, **variables, **command}, path
+
+    def configuration(self, name: str, chdir: str, interpreter: Interpreter) -> Path | None:
+        """Return gunicorn's configuration file; without a name the one that it finds itself."""
+        if name.startswith("python:"):
+            return interpreter.find(name.removeprefix("python:"))
+        wanted = name.removeprefix("file:") or "gunicorn.conf.py"
+        parts = [part for part in f"{wanted}".split("/") if part not in {"", ".", ".."}]
+        if Path(wanted).is_absolute() and Path(wanted) in self.tree.files:
+            return Path(wanted)
+        for base in self.paths:
+            for start in range(len(parts)):
+                candidate = base.joinpath(*parts[start:])
+                if candidate.is_file():
+                    return candidate
+        found = [path for path in self.tree.files if path.name == parts[-1]]
+        return found[0] if found else None
+
+    def databases(self, names: dict[str, Value]) -> list[Database]:
+        """Return the entries of DATABASES; what is not understood is reported."""
+        value = names.get("DATABASES")
+        if value is None:
+            return []
+        if not list(value.tables()):
+            self.report(value.where or self.location(), f"DATABASES is {value}")
+        found: list[Database] = []
+        for tables in value.tables():
+            for alias, entry in tables.items():
+                where = entry.where or value.where or self.location()
+                if not list(entry.tables()):
+                    self.report(where, f"DATABASES[{alias!r}] is {entry}")
+                found += [Database(alias, table, where) for table in entry.tables()]
+        for database in found:
+            for key in ("ENGINE", "CONN_MAX_AGE", "OPTIONS"):
+                item = database.get(key)
+                if not list(item.options()):
+                    self.report(item.where or database.where, f"{key} is {item}")
+        return found
+
+
+def assigned(source: str) -> dict[str, int]:
+    """Return the public names that a module assigns and never uses, with their lines."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {}
+    used = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node in tree.body:
+            found.setdefault(node.name, node.lineno)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, node.lineno)
+    inside = {
+        inner.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+    }
+    return {
+        name: line
+        for name, line in found.items()
+        if name not in used | inside and not name.startswith("_") and name.islower()
+    }
