@@ -38,16 +38,20 @@ def persistent(value: Value) -> Value | None:
 
 def persistent_connections(project: Project) -> Found:
     """Yield databases whose connections are kept by threads or greenlets that end."""
+    servers: dict[tuple[Location, str], list[str]] = {}
     for deployment, database in project.pairs():
         age = persistent(database.age)
-        if deployment.family in {"asgi", *GREEN} and age and not database.bounded:
-            if database.pools and database.option("pool").known:
-                continue  # DG002
-            yield (
-                age.where or database.where,
-                f"CONN_MAX_AGE is {age} with {deployment.server}: each request runs in a new"
-                " thread or greenlet, which never finds the kept connection again",
-            )
+        if deployment.family not in {"asgi", *GREEN} or not age or database.bounded:
+            continue
+        if not (database.pools and database.option("pool").known):  # that is DG002
+            key = age.where or database.where, str(age)
+            servers.setdefault(key, []).append(deployment.server)
+    for (where, text), found in servers.items():
+        yield (
+            where,
+            f"CONN_MAX_AGE is {text} with {', '.join(dict.fromkeys(found))}: each request runs in a"
+            " new thread or greenlet, which never finds the kept connection again",
+        )
 
 
 def pool_and_age(project: Project) -> Found:
@@ -234,10 +238,11 @@ def budget(project: Project) -> Found:
     for deployment, database in project.pairs():
         workers = deployment.workers.integer()
         each = deployment.connections(database).integer()
-        if not deployment.program or workers is None or each is None:
-            if deployment.program:
-                unknown = "workers" if workers is None else "connections of a worker"
-                project.unchecked.append(f"DG013 for {deployment.where}: {unknown} not known")
+        if not deployment.family or each is None:
+            continue  # there is no bound: DG006
+        if workers is None:
+            reason = f"workers is {deployment.workers}"
+            project.unchecked.append(f"DG013 for {deployment.where}: {reason}")
             continue
         total = deployment.replicas * workers * each
         capacity, source = limit(project, database)
@@ -300,7 +305,7 @@ def rule(number: int, severity: str, title: str, fix: str, check: object) -> Rul
 
 RULES = [
     rule(0, "note", "Not understood",
-         "Simplify the expression, or check with --django what it evaluates to.", not_understood),
+         "Write it plainly, or check with --django what it evaluates to.", not_understood),
     rule(1, "error", "Persistent connections with requests in new threads or greenlets",
          "Set CONN_MAX_AGE to 0, and bound connections with a pool.", persistent_connections),
     rule(2, "error", "Pool together with CONN_MAX_AGE", "Set CONN_MAX_AGE to 0.", pool_and_age),

@@ -90,7 +90,7 @@ class Reader:
             self.search(document, self.tree.location(path))
             if isinstance(document.get("services"), Mapping):
                 self.compose(path, document)
-        for path in self.tree.named(r"(.*\.)?(Docker|Container)file(\..*)?"):
+        for path in self.tree.named(r"(.*\.)?(Docker|Container)file(\.(?!dockerignore).*)?"):
             if path not in self.facts.read and (image := self.image(path)):
                 self.facts.starts += self.run(image, [], {}, self.tree.location(path, image.line))
         self.manifests(documents)
@@ -119,7 +119,6 @@ class Reader:
 
     def image(self, path: Path) -> Image | None:
         """Return the last stage of the Dockerfile at `path`, or None if it has none."""
-        self.facts.read.add(path)
         parser = DockerfileParser(fileobj=io.BytesIO(self.tree.text(path).encode()))
         stages: dict[str, Image] = {}
         image: Image | None = None
@@ -186,8 +185,9 @@ class Reader:
             except yaml.YAMLError as error:
                 mark = getattr(error, "problem_mark", None)
                 line = mark.line + 1 if mark else 1
+                hint = ": a template; check what it is rendered to" if "{{" in text else ""
                 if compose or kinds & WORKLOADS:
-                    self.tree.report(self.tree.location(path, line), "YAML cannot be read")
+                    self.tree.report(self.tree.location(path, line), f"YAML cannot be read{hint}")
 
     def search(self, node: Any, where: Location) -> None:
         """Look for PostgreSQL's max_connections and for connection poolers, at any depth."""
@@ -223,6 +223,8 @@ class Reader:
             if "entrypoint" in service:
                 command = [*words_of(service["entrypoint"] or []), *command]
             image = self.compose_image(path, build) if build else None
+            if image and not command:
+                self.facts.read.add(image.path)  # otherwise its own command is checked as well
             image = image or Image(path, {}, {}, [], [], 1, "")
             found = self.run(image, command, environment, where)
             deploy = service.get("deploy") or {}

@@ -289,6 +289,6 @@ class Frame:
             return Value(self.interpreter.environment[name], self.where(node), variable=name)
         default = default or self.interpreter.scheme.get(name)
         if default is None or not default.known:
-            text = f"the environment variable {name}"
-            return unknown(text if default is None else str(default), self.where(node), name)
+            text = default.text if default else f"the environment variable {name}"
+            return unknown(text, self.where(node), name)
         return Value(default.data, self.where(node), varies=True, variable=name)
