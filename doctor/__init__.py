@@ -1,0 +1,1 @@
+"""The doctor: a package of its own in src/, and its tests."""
