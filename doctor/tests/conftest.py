@@ -1,70 +1,17 @@
-"""Fixtures: small projects that are written in a test, and the doctor's answer on them."""
+"""Fixtures: write a small project, and check it."""
 
 import json
+import sys
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from doctor_helpers import GOOD, Answer, Check, Write
 from gunicorn_doctor.cli import main
 
-# A service in which no rule finds anything. Tests replace or add files.
-GOOD = {
-    "manage.py": """
-        import os
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    """,
-    "config/settings.py": """
-        DATABASES = {
-            "default": {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": "service",
-                "CONN_MAX_AGE": 60,
-                "OPTIONS": {"connect_timeout": 3, "options": "-c statement_timeout=15s"},
-            }
-        }
-    """,
-    "Procfile": "web: gunicorn config.wsgi --workers 2",
-    "requirements.txt": "django==6.1\ngunicorn==27.0.1\npsycopg==3.2.10\n",
-}
-
-Write = Callable[..., Path]
-
-
-@dataclass
-class Answer:
-    """What the doctor printed and returned."""
-
-    code: int
-    data: dict[str, Any]
-
-    @property
-    def rules(self) -> set[str]:
-        """Return the ids of the rules that found something."""
-        return {each["rule"] for each in self.data["findings"]}
-
-    def messages(self, rule: str) -> list[str]:
-        """Return the messages of one rule."""
-        return [each["message"] for each in self.data["findings"] if each["rule"] == rule]
-
-    def places(self, rule: str) -> list[str]:
-        """Return where one rule found something, as path:line."""
-        found = [each for each in self.data["findings"] if each["rule"] == rule]
-        return [f"{each['path']}:{each['line']}" for each in found]
-
-
-def database(**entries: str) -> str:
-    """Return a settings module with one database. Values are Python expressions."""
-    settings = {
-        "ENGINE": "'django.db.backends.postgresql'",
-        "OPTIONS": "{'connect_timeout': 3, 'options': '-c statement_timeout=15s'}",
-        **entries,
-    }
-    items = "".join(f"    {key!r}: {value},\n" for key, value in settings.items())
-    return f"import os\nDATABASES = {{'default': {{\n{items}}}}}\n"
+# The tests bake projects of this template with `baking`, also when pytest is started in doctor/.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 
 @pytest.fixture
@@ -86,7 +33,7 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def check(capsys: pytest.CaptureFixture[str]) -> Check:
     """Return a function that checks a directory and returns the answer."""
 
     def run(root: Path, *options: str) -> Answer:
@@ -94,6 +41,3 @@ def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
         return Answer(code, json.loads(capsys.readouterr().out))
 
     return run
-
-
-Check = Callable[..., Answer]

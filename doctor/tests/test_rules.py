@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import pytest
 from gunicorn import config
 
+from doctor_helpers import Check, Write, database
 from gunicorn_doctor import gunicorn
 from gunicorn_doctor.builtin import RULES
-
-from .conftest import Check, Write, database
 
 POOL = "{'pool': %s, 'connect_timeout': 3, 'options': '-c statement_timeout=15s'}"
 UVICORN = "web: gunicorn config.asgi -k uvicorn_worker.UvicornWorker"
@@ -186,8 +185,8 @@ CASES = [
     ),
     Case(
         "DG015",
-        {"Dockerfile": "FROM python\nRUN useradd --system app\nCMD [\"gunicorn\", \"config.wsgi\"]"},
-        {"Dockerfile": "FROM python\nRUN useradd -m app\nCMD [\"gunicorn\", \"config.wsgi\"]"},
+        {"Dockerfile": 'FROM python\nRUN useradd --system app\nCMD ["gunicorn", "config.wsgi"]'},
+        {"Dockerfile": 'FROM python\nRUN useradd -m app\nCMD ["gunicorn", "config.wsgi"]'},
         "homeless",
     ),
 ]

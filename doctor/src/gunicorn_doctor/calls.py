@@ -36,9 +36,9 @@ def call(frame: Frame, node: ast.Call) -> Value:
         return url_table(given, keywords, frame, node)
     if name.endswith("Env"):
         declare(frame, keywords)
-    elif name in GETTERS or (READER.match(name) and first.string()):
+    method = name.rpartition(".")[2]
+    if name in GETTERS or (READER.match(name) and (first.string() or method in URLS)):
         default = arguments[1] if len(arguments) > 1 else keywords.get("default")
-        method = name.rpartition(".")[2]
         if method in URLS:
             url = frame.variable(first.string() or "DATABASE_URL", default, node)
             return url_table(url, keywords, frame, node)
@@ -46,7 +46,7 @@ def call(frame: Frame, node: ast.Call) -> Value:
         if default is None and (name.endswith(("get", "getenv"))):
             default = Value(None)
         return convert(frame.variable(first.string(), default, node), cast)
-    elif isinstance(node.func, ast.Attribute):
+    if isinstance(node.func, ast.Attribute):
         result = of_table(frame, node.func, arguments, keywords)
         if result is not None:
             return result

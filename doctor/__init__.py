@@ -1,1 +1,0 @@
-"""The doctor: a package of its own in src/, and its tests."""

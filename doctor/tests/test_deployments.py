@@ -1,0 +1,231 @@
+"""Servers are found wherever a project starts them, with the settings that hold there."""
+
+import json
+
+import pytest
+
+from doctor_helpers import Check, Write, database
+
+SETTINGS = "config/settings.py"
+AGE = {"Procfile": None, SETTINGS: database(CONN_MAX_AGE="60")}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gunicorn config.asgi -k uvicorn_worker.UvicornWorker",
+        "gunicorn config.asgi --worker-class=uvicorn.workers.UvicornWorker",
+        "python -m gunicorn -k gevent config.wsgi",
+        "poetry run gunicorn -kgevent config.wsgi",
+        "newrelic-admin run-program gunicorn -k eventlet config.wsgi",
+        "python manage.py migrate && exec uvicorn config.asgi:application --port $PORT",
+        "sh -c 'gunicorn config.wsgi -k gevent'",
+        "hypercorn config.asgi",
+        "WORKER=gevent gunicorn -k ${WORKER} config.wsgi",
+        "gunicorn -k ${WORKER_CLASS:-gevent} config.wsgi",
+    ],
+)
+def test_command_is_understood(command: str, write: Write, check: Check) -> None:
+    assert "DG001" in check(write({**AGE, "Procfile": f"web: {command}\n"})).rules
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gunicorn config.wsgi",
+        "uvicorn config.asgi:application --reload",
+        "pip install uvicorn daphne",
+        "celery -A config worker -P gevent",
+        "python manage.py runserver",
+    ],
+)
+def test_other_commands_are_not_servers(command: str, write: Write, check: Check) -> None:
+    assert "DG001" not in check(write({**AGE, "Procfile": f"web: {command}\n"})).rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'CMD ["gunicorn", "config.wsgi", "-k", "gevent"]',
+        "CMD gunicorn config.wsgi -k gevent",
+        "CMD gunicorn config.wsgi \\\n  -k gevent",
+        'ENTRYPOINT ["gunicorn", "config.wsgi"]\nCMD ["-k", "gevent"]',
+        'ENV GUNICORN_CMD_ARGS="-k gevent"\nCMD ["gunicorn", "config.wsgi"]',
+        'COPY deploy/run /start\nCMD ["/start"]',
+        'COPY . .\nENTRYPOINT ["/app/deploy/entry.sh"]',
+        "AS base\nCMD gunicorn config.wsgi -k gevent\nFROM base",
+    ],
+)
+def test_dockerfile_is_understood(text: str, write: Write, check: Check) -> None:
+    script = "#!/bin/sh\nset -e\nexec gunicorn config.wsgi \\\n  -k gevent\n"
+    files = {
+        **AGE,
+        "Dockerfile": f"FROM python:3.13 {'' if text.startswith('AS') else chr(10)}{text}\n",
+        "deploy/run": script,
+        "deploy/entry.sh": script,
+    }
+    assert "DG001" in check(write(files)).rules
+
+
+def test_last_stage_of_a_dockerfile_counts(write: Write, check: Check) -> None:
+    text = "FROM python AS dev\nCMD daphne config.asgi\nFROM python\nCMD gunicorn config.wsgi\n"
+    assert "DG001" not in check(write({**AGE, "Dockerfile": text})).rules
+
+
+def test_compose_command_and_environment_are_used(write: Write, check: Check) -> None:
+    compose = """
+        services:
+          web:
+            build: .
+            command: gunicorn config.wsgi -w 4
+            env_file: web.env
+            environment: [WORKERS=4]
+            deploy: {replicas: 3}
+    """
+    files = {
+        **AGE,
+        "compose.yaml": compose,
+        "Dockerfile": "FROM python\n",
+        "web.env": "# comment\nGUNICORN_CMD_ARGS=-k gevent\n",
+    }
+    assert "DG001" in check(write(files)).rules
+
+
+def test_merged_anchors_of_compose_are_read(write: Write, check: Check) -> None:
+    compose = """
+        x-app: &app
+          command: ["gunicorn", "config.wsgi", "-k", "gevent"]
+        services:
+          web: {<<: *app, build: .}
+    """
+    assert "DG001" in check(write({**AGE, "compose.yaml": compose})).rules
+
+
+def test_dockerfile_counts_beside_a_development_command(write: Write, check: Check) -> None:
+    files = {
+        **AGE,
+        "compose.yaml": "services: {web: {build: ., command: python manage.py runserver}}\n",
+        "Dockerfile": "FROM python\nCMD gunicorn config.wsgi -k gevent\n",
+    }
+    assert check(write(files)).places("DG001") == ["config/settings.py:5"]
+
+
+KUBERNETES = """
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: web}
+    data: {CLASS: gevent}
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec:
+      replicas: 2
+      template:
+        spec:
+          containers:
+            - name: web
+              image: example/web:1
+              %s
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "command: [gunicorn, config.wsgi, -k, gevent]",
+        "args: [gunicorn, config.wsgi, -k, gevent]",
+        "command: [sh, -c, 'gunicorn config.wsgi -k $CLASS']\n              "
+        "envFrom: [{configMapRef: {name: web}}]",
+        "command: [gunicorn, config.wsgi]\n              "
+        "env: [{name: GUNICORN_CMD_ARGS, value: -k gevent}]",
+    ],
+)
+def test_manifest_is_understood(line: str, write: Write, check: Check) -> None:
+    assert "DG001" in check(write({**AGE, "web.yaml": KUBERNETES % line})).rules
+
+
+def test_manifest_without_command_uses_the_image(write: Write, check: Check) -> None:
+    files = {
+        "Procfile": None,
+        "web.yaml": KUBERNETES % "securityContext: {readOnlyRootFilesystem: true}",
+        "Dockerfile": "FROM python\nCMD gunicorn config.wsgi\n",
+    }
+    answer = check(write(files))
+    assert answer.places("DG015") == ["web.yaml:14"]
+
+
+def test_template_of_a_manifest_is_not_understood(write: Write, check: Check) -> None:
+    chart = "apiVersion: apps/v1\nkind: Deployment\nspec:\n  {{- if .x }}\n  a: b\n  {{- end }}\n"
+    (message,) = check(write({"chart/web.yaml": chart})).messages("DG000")
+    assert "a template" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "file"),
+    [
+        ("-c gunicorn.conf.py", "gunicorn.conf.py"),
+        ("", "gunicorn.conf.py"),
+        ("-c /app/deploy/settings.py", "deploy/settings.py"),
+        ("--config=file:deploy/settings.py", "deploy/settings.py"),
+        ("-c python:deploy.settings", "deploy/settings.py"),
+    ],
+)
+def test_configuration_file_is_found(option: str, file: str, write: Write, check: Check) -> None:
+    files = {
+        **AGE,
+        "Procfile": f"web: gunicorn {option} config.wsgi\n",
+        file: "import os\nworker_class = os.environ.get('WORKER_CLASS', 'gevent')\n",
+    }
+    assert "DG001" in check(write(files)).rules
+
+
+def test_command_line_beats_the_configuration_file(write: Write, check: Check) -> None:
+    files = {
+        **AGE,
+        "Procfile": "web: gunicorn -k gthread config.wsgi\n",
+        "gunicorn.conf.py": "worker_class = 'gevent'\n",
+    }
+    assert "DG001" not in check(write(files)).rules
+
+
+def test_missing_configuration_file_is_not_understood(write: Write, check: Check) -> None:
+    answer = check(write({"Procfile": "web: gunicorn -c deploy/other.py config.wsgi\n"}))
+    assert answer.places("DG000") == ["Procfile:1"]
+
+
+def test_configuration_file_without_command_is_enough(write: Write, check: Check) -> None:
+    answer = check(write({**AGE, "gunicorn.conf.py": "worker_class = 'gevent'\n"}))
+    assert "DG001" in answer.rules
+
+
+def test_unused_start_script_is_read(write: Write, check: Check) -> None:
+    script = "#!/bin/bash\nWORKERS=${WORKERS:-3}\ngunicorn -w $WORKERS -k gevent config.wsgi\n"
+    assert "DG001" in check(write({**AGE, "bin/serve.sh": script})).rules
+
+
+def test_virtual_environments_and_dependencies_are_left_out(write: Write, check: Check) -> None:
+    files = {
+        "env/pyvenv.cfg": "home = /usr/bin\n",
+        "env/serve.sh": "daphne config.asgi\n",
+        "node_modules/x/compose.yaml": "services: [broken\n",
+    }
+    assert check(write(files)).code == 0
+
+
+def test_project_below_the_checked_directory_is_found(write: Write, check: Check) -> None:
+    settings = database(CONN_MAX_AGE="60")
+    files = {
+        "manage.py": None,
+        SETTINGS: None,
+        "Procfile": "web: daphne config.asgi\n",
+        "backend/manage.py": "os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'\n",
+        "backend/config/settings.py": settings,
+    }
+    assert check(write(files)).places("DG001")[0].startswith("backend/config/settings.py:")
+
+
+def test_servers_are_reported(write: Write, check: Check) -> None:
+    servers = check(write()).data["servers"]
+    expected = {"program": "gunicorn", "worker_class": "sync", "where": "Procfile:1"}
+    assert servers == [expected], json.dumps(servers)
