@@ -16,6 +16,7 @@ GOOD = {
             "default": {
                 "ENGINE": "django.db.backends.postgresql",
                 "NAME": "service",
+                "HOST": "db",
                 "CONN_MAX_AGE": 60,
                 "OPTIONS": {"connect_timeout": 3, "options": "-c statement_timeout=15s"},
             }
@@ -52,6 +53,7 @@ def database(**entries: str) -> str:
     """Return a settings module with one database. Values are Python expressions."""
     settings = {
         "ENGINE": "'django.db.backends.postgresql'",
+        "HOST": "'db'",
         "OPTIONS": "{'connect_timeout': 3, 'options': '-c statement_timeout=15s'}",
         **entries,
     }

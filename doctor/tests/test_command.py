@@ -38,7 +38,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_text_names_place_rule_and_fix(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(write(BAD))]) == 1
     text = capsys.readouterr().out
-    assert "config/settings.py:5: error DG001 CONN_MAX_AGE is 60 with daphne of Procfile:1" in text
+    assert "config/settings.py:6: error DG001 CONN_MAX_AGE is 60 with daphne of Procfile:1" in text
     assert "    fix: Set CONN_MAX_AGE to 0" in text
     assert text.endswith("3 findings (1 error, 2 notes)\n")
     assert "\033" not in text  # plain when it is piped
@@ -66,9 +66,9 @@ def test_paths_are_relative_to_the_working_directory(
 ) -> None:
     root = write(BAD)
     monkeypatch.chdir(root.parent)
-    assert check(root).places("DG001") == ["service/config/settings.py:5"]
+    assert check(root).places("DG001") == ["service/config/settings.py:6"]
     monkeypatch.chdir(root)
-    assert check(Path()).places("DG001") == ["config/settings.py:5"]
+    assert check(Path()).places("DG001") == ["config/settings.py:6"]
 
 
 @pytest.mark.parametrize("files", [{}, BAD], ids=["nothing found", "findings"])
@@ -85,7 +85,7 @@ def test_sarif_fits_its_schema(
         first = next(each for each in run["results"] if each["ruleId"] == "DG001")
         place = first["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "config/settings.py"
-        assert place["region"]["startLine"] == 5
+        assert place["region"]["startLine"] == 6
         suppressed = [each for each in run["results"] if each.get("suppressions")]
         assert [each["suppressions"][0]["justification"] for each in suppressed] == [
             "the role has it"
@@ -109,7 +109,7 @@ def test_github_annotations_are_escaped(write: Write, capsys: pytest.CaptureFixt
     assert main(["check", str(write(files)), "--format", "github"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any(
-        line.startswith("::error file=config/settings.py,line=5,title=DG001 ") for line in lines
+        line.startswith("::error file=config/settings.py,line=6,title=DG001 ") for line in lines
     )
     assert any(line.startswith("::notice file=compose%2C100%25.yaml,") for line in lines)
 

@@ -1,6 +1,8 @@
 """Servers are found wherever a project starts them, with the settings that hold there."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -58,13 +60,14 @@ def test_other_commands_are_not_servers(command: str, write: Write, check: Check
 )
 def test_dockerfile_is_understood(text: str, write: Write, check: Check) -> None:
     script = "#!/bin/sh\nset -e\nexec gunicorn config.wsgi \\\n  -k gevent\n"
-    files = {
+    files: dict[str, str | None] = {
         **AGE,
         "Dockerfile": f"FROM python:3.13 {'' if text.startswith('AS') else chr(10)}{text}\n",
-        "deploy/run": script,
-        "deploy/entry.sh": script,
     }
-    assert "DG001" in check(write(files)).rules
+    files |= {name: script for name in ("deploy/run", "deploy/entry.sh") if name in text}
+    answer = check(write(files))
+    assert "DG001" in answer.rules
+    assert len(answer.data["servers"]) == 1
 
 
 def test_last_stage_of_a_dockerfile_counts(write: Write, check: Check) -> None:
@@ -107,7 +110,7 @@ def test_dockerfile_counts_beside_a_development_command(write: Write, check: Che
         "compose.yaml": "services: {web: {build: ., command: python manage.py runserver}}\n",
         "Dockerfile": "FROM python\nCMD gunicorn config.wsgi -k gevent\n",
     }
-    assert check(write(files)).places("DG001") == ["config/settings.py:5"]
+    assert check(write(files)).places("DG001") == ["config/settings.py:6"]
 
 
 KUBERNETES = """
@@ -229,3 +232,39 @@ def test_servers_are_reported(write: Write, check: Check) -> None:
     servers = check(write()).data["servers"]
     expected = {"program": "gunicorn", "worker_class": "sync", "where": "Procfile:1"}
     assert servers == [expected], json.dumps(servers)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("compose.yaml", "services: {web: null, a: [], b: {build: 1, command: {x: 1}, deploy: 2}}"),
+        ("compose.yaml", "services: [1]\nx-a: &a [*a]\n"),
+        ("compose.yaml", "services: {web: {build: ., environment: 7, env_file: [{x: y}]}}"),
+        ("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nspec: []\n"),
+        ("web.yaml", "apiVersion: v1\nkind: Pod\nspec: {containers: [1, {command: 5, env: x}]}\n"),
+        ("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: many}\n"),
+        ("web.yaml", "apiVersion: v1\nkind: ConfigMap\ndata: [1]\n"),
+        ("web.yaml", "apiVersion: v1\nkind: Pod\nspec: !include pod.yaml\n"),
+        ("Dockerfile", "FROM\nENV 'a\nCMD [1, 2\nCOPY\nRUN <<E\nCMD x\nE\n"),
+        ("Procfile", "web gunicorn\n:\nweb: gunicorn 'open\n"),
+        ("pyproject.toml", "[project]\ndependencies = 'x'\n[tool.poetry]\ndependencies = 3\n"),
+        ("uv.lock", "[[package]]\nversion = 1\n"),
+        ("gunicorn.conf.py", "x = " + "(" * 150 + ")" * 150 + "\n"),
+        ("gunicorn.conf.py", "x = " + "+".join(["'a'"] * 3000) + "\n"),
+        ("gunicorn.conf.py", "x = 'a' * 10 ** 9\ny = 'a' * 1000000000\nworkers = 1 / 0\n"),
+        ("gunicorn.conf.py", "a = {}\na['a'] = a\nfor b in a:\n    a[b] = a\nworkers = -1\n"),
+    ],
+)
+def test_files_of_any_form_are_survived(name: str, text: str, write: Write, check: Check) -> None:
+    assert check(write({name: text})).code in {0, 1}
+
+
+def test_pipes_and_links_to_the_outside_are_left_alone(
+    write: Write, check: Check, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("services: [broken\n")
+    root = write()
+    (root / "compose.yaml").symlink_to(outside)
+    os.mkfifo(root / "start.sh")
+    assert check(root).code == 0

@@ -89,7 +89,7 @@ def test_installed_releases_count(
 def test_defaults_of_django_count(write: Write, check: Check) -> None:
     settings = "SECRET_KEY = 'x'\nfrom os import environ as DATABASES_OF\n"
     settings += "globals()['DATA' + 'BASES'] = {'default': {'ENGINE': "
-    settings += "'django.db.backends.postgresql', 'NAME': 'x'}}\n"
+    settings += "'django.db.backends.postgresql', 'NAME': 'x', 'HOST': 'db'}}\n"
     answer = check(write({**PROJECT, "config/settings.py": settings}), "--django")
     assert answer.rules == {"DG010", "DG011"}
 

@@ -66,7 +66,7 @@ def test_installed_rules_are_applied(write: Write, tmp_path: Path) -> None:
     (finding,) = json.loads(done.stdout)["findings"]
     assert finding["rule"] == "TEAM001"
     assert finding["path"] == "config/settings.py"
-    assert finding["line"] == 5
+    assert finding["line"] == 6
     assert run(site, "check", str(root), "--ignore", "TEAM001").returncode == 0
     assert "TEAM001  warning  Firewall" in run(site, "list-rules").stdout
     assert "our firewall ends" in run(site, "explain", "TEAM001").stdout

@@ -27,6 +27,7 @@ BOUNCER = """
         image: edoburu/pgbouncer:1.23
         environment: {POOL_MODE: %s}
 """
+IMAGE = "FROM python\nRUN %s\nUSER app\nCMD gunicorn config.wsgi\n"
 DEPLOYMENT = """
     apiVersion: apps/v1
     kind: Deployment
@@ -155,6 +156,12 @@ CASES = [
         {SETTINGS: database(OPTIONS="{'options': '-c statement_timeout=15s'}")},
         {SETTINGS: database()},
     ),
+    Case(
+        "DG010",
+        {SETTINGS: database(HOST="os.environ.get('HOST', '')", OPTIONS="{}")},
+        {SETTINGS: database(HOST="'/run/postgresql'", OPTIONS="{}")},
+        "socket",
+    ),
     Case("DG011", {SETTINGS: database(OPTIONS="{'connect_timeout': 3}")}, {SETTINGS: database()}),
     Case(
         "DG012",
@@ -185,8 +192,8 @@ CASES = [
     ),
     Case(
         "DG015",
-        {"Dockerfile": 'FROM python\nRUN useradd --system app\nCMD ["gunicorn", "config.wsgi"]'},
-        {"Dockerfile": 'FROM python\nRUN useradd -m app\nCMD ["gunicorn", "config.wsgi"]'},
+        {"Dockerfile": IMAGE % "useradd --system app"},
+        {"Dockerfile": IMAGE % "useradd --create-home app"},
         "homeless",
     ),
 ]

@@ -184,7 +184,9 @@ def misspelt_setting(project: Project) -> Found:
 def no_connect_timeout(project: Project) -> Found:
     """Yield databases that a worker may wait for without end."""
     for _, database in project.pairs():
-        if database.option("connect_timeout").data is None and "service" not in database.options:
+        if database.local or "service" in database.options:
+            continue
+        if database.option("connect_timeout").data is None:
             yield (
                 database.where,
                 f"the database {database.alias!r} has no connect_timeout: a worker waits about two"

@@ -62,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Problem as problem:
         print(f"django-gunicorn-doctor: {problem}", file=sys.stderr)
         return USAGE
+    except RecursionError:
+        print("django-gunicorn-doctor: the project is nested too deeply", file=sys.stderr)
+        return USAGE
     except BrokenPipeError:  # the reader of a pipe ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FOUND

@@ -1,9 +1,8 @@
-"""Read Dockerfiles, compose files, Kubernetes manifests and Procfiles: what is started, and how."""
+"""Find what compose files, Kubernetes manifests, Procfiles and images start, and how."""
 
 from __future__ import annotations
 
-import io
-import json
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,20 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dockerfile_parse import DockerfileParser
 
-from gunicorn_doctor.commands import Start, expand, scripts, starts
+from gunicorn_doctor.commands import Start, scripts, starts
 from gunicorn_doctor.files import Tree
+from gunicorn_doctor.images import Image, read_image, words_of
 from gunicorn_doctor.values import Location
 
 POOLERS = re.compile(r"pgbouncer|pgcat|odyssey|supavisor|pgpool|pooler", re.IGNORECASE)
 MAX_CONNECTIONS = re.compile(r"\bmax_connections\s*=\s*(\d+)")
-HOMELESS = re.compile(
-    r"useradd\b(?!.*(\s-m\b|--create-home|\s-d\b|--home))"
-    r"|useradd\b.*(--no-create-home|\s-M\b)"
-    r"|adduser\b.*(--no-create-home|\s-H\b)"
-    r"|adduser\b.*--system(?!.*--home)"
-)
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Rollout"}
 MANIFEST = re.compile(r"^kind:\s*(\w+)", re.MULTILINE)
 
@@ -63,19 +56,6 @@ Loader.add_constructor("tag:yaml.org,2002:map", construct_mapping)
 Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
-@dataclass
-class Image:
-    """The last stage of a Dockerfile."""
-
-    path: Path
-    environment: dict[str, str]
-    copies: dict[str, str]  # destination in the image by source in the tree
-    entrypoint: list[str]
-    command: list[str]
-    line: int
-    homeless: str  # why the user of the image has no home directory
-
-
 class Reader:
     """Reads the deployment files of a tree."""
 
@@ -87,22 +67,37 @@ class Reader:
         """Return what all files say. Files that cannot be read are reported to the tree."""
         documents = list(self.documents())
         for path, document in documents:
-            self.search(document, self.tree.location(path))
-            if isinstance(document.get("services"), Mapping):
-                self.compose(path, document)
+            with self.guard(path):
+                self.search(document, self.tree.location(path), set())
+                if isinstance(document.get("services"), Mapping):
+                    self.compose(path, document)
         for path in self.tree.named(r"(.*\.)?(Docker|Container)file(\.(?!dockerignore).*)?"):
-            if path not in self.facts.read and (image := self.image(path)):
-                self.facts.starts += self.run(image, [], {}, self.tree.location(path, image.line))
+            if path not in self.facts.read:
+                with self.guard(path):
+                    self.dockerfile(path)
         self.manifests(documents)
         for path in self.tree.named("Procfile"):
             for number, line in enumerate(self.tree.text(path).splitlines(), 1):
                 name, _, command = line.partition(":")
                 if re.fullmatch(r"\w+", name):
                     self.command(command, self.tree.location(path, number), {})
-        for path in self.tree.named(r".*\.sh|start|.*entrypoint.*"):
-            if path not in self.facts.read and path.suffix in {"", ".sh"}:
+        for path in self.tree.named(r".*\.sh|start|.*entrypoint[\w-]*"):
+            if path not in self.facts.read and path.read_bytes().startswith(b"#!"):
                 self.facts.starts += starts(self.tree.text(path), self.tree.location(path), {})
         return self.facts
+
+    @contextlib.contextmanager
+    def guard(self, path: Path) -> Iterator[None]:
+        """Report a file that has another form than its kind of file should have."""
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
+            self.tree.report(self.tree.location(path), "the file has an unusual form")
+
+    def dockerfile(self, path: Path) -> None:
+        """Take the servers that an image starts by itself."""
+        if image := read_image(self.tree, path):
+            self.facts.starts += self.run(image, [], {}, self.tree.location(path, image.line))
 
     def command(self, command: str, where: Location, environment: dict[str, str]) -> None:
         """Take the servers of a command line, or of the scripts that it calls."""
@@ -116,42 +111,6 @@ class Reader:
         """Return the servers that a script starts, and remember that it is used."""
         self.facts.read.add(path)
         return list(starts(self.tree.text(path), self.tree.location(path), environment))
-
-    def image(self, path: Path) -> Image | None:
-        """Return the last stage of the Dockerfile at `path`, or None if it has none."""
-        parser = DockerfileParser(fileobj=io.BytesIO(self.tree.text(path).encode()))
-        stages: dict[str, Image] = {}
-        image: Image | None = None
-        for step in parser.structure:
-            name, value, line = step["instruction"], step["value"], step["startline"] + 1
-            if name == "FROM":
-                words = value.split()
-                base = stages.get(words[0])
-                image = Image(path, {}, {}, [], [], line, "")
-                if base:
-                    image = Image(
-                        path,
-                        {**base.environment},
-                        {**base.copies},
-                        base.entrypoint,
-                        base.command,
-                        base.line,
-                        base.homeless,
-                    )
-                stages[words[-1]] = image
-            elif image and name in {"ENV", "ARG"}:
-                image.environment.update(assignments(value, image.environment, name == "ENV"))
-            elif image and name in {"COPY", "ADD"} and "--from" not in value:
-                paths = [word for word in words_of(value) if not word.startswith("--")]
-                image.copies.update(dict.fromkeys(paths[:-1], paths[-1] if paths else ""))
-            elif image and name == "RUN" and HOMELESS.search(value):
-                image.homeless = f"the user in {self.tree.location(path, line)} has no home"
-            elif image and name in {"CMD", "ENTRYPOINT"}:
-                setattr(image, "command" if name == "CMD" else "entrypoint", words_of(value))
-                image.line = line
-        if image is None:
-            self.tree.report(self.tree.location(path), "the Dockerfile has no FROM")
-        return image
 
     def run(
         self, image: Image, command: list[str], environment: dict[str, str], where: Location
@@ -167,7 +126,7 @@ class Reader:
             if not found and path:
                 found = self.script(path, known)
         for each in found:
-            each.unwritable = each.unwritable or image.homeless
+            each.unwritable = each.unwritable or image.unwritable
         return found
 
     def documents(self) -> Iterator[tuple[Path, Mapping_]]:
@@ -182,19 +141,23 @@ class Reader:
                 for document in yaml.load_all(text, Loader):
                     if isinstance(document, Mapping_):
                         yield path, document
-            except yaml.YAMLError as error:
+            except (yaml.YAMLError, ValueError, RecursionError) as error:
                 mark = getattr(error, "problem_mark", None)
                 line = mark.line + 1 if mark else 1
                 hint = ": a template; check what it is rendered to" if "{{" in text else ""
                 if compose or kinds & WORKLOADS:
                     self.tree.report(self.tree.location(path, line), f"YAML cannot be read{hint}")
 
-    def search(self, node: Any, where: Location) -> None:
-        """Look for PostgreSQL's max_connections and for connection poolers, at any depth."""
+    def search(self, node: Any, where: Location, seen: set[int]) -> None:
+        """Look for PostgreSQL's max_connections and for connection poolers, at any depth.
+
+        `seen` has the nodes that were searched: aliases of YAML may repeat them without end.
+        """
+        seen.add(id(node))
         if isinstance(node, Mapping_):
             where = Location(where.path, node.line)
-            image = str(node.get("image", ""))
-            if POOLERS.search(image) and "session" not in json.dumps(node, default=str).lower():
+            session = "session" in str(node.get("environment")).lower()
+            if POOLERS.search(str(node.get("image", ""))) and not session:
                 self.facts.pooler = where
             if node.get("kind") == "Pooler":
                 self.facts.pooler = where
@@ -202,7 +165,8 @@ class Reader:
                 self.facts.max_connections = int(node["max_connections"]), where
         for child in node.values() if isinstance(node, dict) else node:
             if isinstance(child, dict | list):
-                self.search(child, where)
+                if id(child) not in seen:
+                    self.search(child, where, seen)
             elif found := MAX_CONNECTIONS.search(str(child)):
                 self.facts.max_connections = int(found[1]), where
 
@@ -225,7 +189,7 @@ class Reader:
             image = self.compose_image(path, build) if build else None
             if image and not command:
                 self.facts.read.add(image.path)  # otherwise its own command is checked as well
-            image = image or Image(path, {}, {}, [], [], 1, "")
+            image = image or Image(path, 1)
             found = self.run(image, command, environment, where)
             deploy = service.get("deploy") or {}
             replicas = deploy.get("replicas") or service.get("scale") or 1
@@ -240,7 +204,7 @@ class Reader:
         context = path.parent / str(build.get("context") or ".")
         file = context / str(build.get("dockerfile") or "Dockerfile")
         inside = file.is_file() and file.resolve().is_relative_to(self.tree.root)
-        return self.image(file.resolve()) if inside else None
+        return read_image(self.tree, file.resolve()) if inside else None
 
     def environment_files(self, path: Path, names: Any) -> dict[str, str]:
         """Return the variables of the env_file entries that are in the tree."""
@@ -256,32 +220,49 @@ class Reader:
         """Take the servers of Kubernetes workloads, with the largest number of replicas."""
         maximum: dict[str, int] = {}
         maps: dict[str, dict[str, str]] = {}
-        for _, document in documents:
-            name = str((document.get("metadata") or {}).get("name"))
-            if document.get("kind") == "ConfigMap":
-                maps[name] = pairs(document.get("data"))
-            if document.get("kind") == "HorizontalPodAutoscaler":
-                spec = document.get("spec") or {}
-                target = str((spec.get("scaleTargetRef") or {}).get("name"))
-                maximum[target] = int(spec.get("maxReplicas") or 1)
-        images = [each for each in self.facts.starts]
         for path, document in documents:
-            if document.get("kind") not in WORKLOADS:
-                continue
-            spec = document.get("spec") or {}
-            name = str((document.get("metadata") or {}).get("name"))
-            replicas = maximum.get(name) or spec.get("replicas") or 1
-            pod = (spec.get("template") or {}).get("spec") or spec
-            for container in pod.get("containers") or []:
-                found = self.container(path, container, images, maps)
-                for each in found:
-                    each.replicas = int(replicas)
-                self.facts.starts += found
+            with self.guard(path):
+                self.context(document, maximum, maps)
+        programs = {each.program for each in self.facts.starts}
+        image = self.facts.starts[0] if len(programs) == 1 else None
+        for path, document in documents:
+            if document.get("kind") in WORKLOADS:
+                with self.guard(path):
+                    self.workload(path, document, image, maximum, maps)
+
+    def context(
+        self, document: Mapping_, maximum: dict[str, int], maps: dict[str, dict[str, str]]
+    ) -> None:
+        """Take what other manifests say of workloads: variables, and the most replicas."""
+        spec = document.get("spec") or {}
+        if document.get("kind") == "ConfigMap":
+            maps[document["metadata"]["name"]] = pairs(document.get("data"))
+        if document.get("kind") == "HorizontalPodAutoscaler":
+            maximum[spec["scaleTargetRef"]["name"]] = int(spec["maxReplicas"])
+
+    def workload(
+        self,
+        path: Path,
+        document: Mapping_,
+        image: Start | None,
+        maximum: dict[str, int],
+        maps: dict[str, dict[str, str]],
+    ) -> None:
+        """Take the servers of one workload."""
+        spec = document.get("spec") or {}
+        name = str((document.get("metadata") or {}).get("name"))
+        replicas = maximum.get(name) or spec.get("replicas") or 1
+        pod = (spec.get("template") or {}).get("spec") or spec
+        for container in pod.get("containers") or []:
+            found = self.container(path, container, image, maps)
+            for each in found:
+                each.replicas = int(replicas)
+            self.facts.starts += found
 
     def container(
-        self, path: Path, spec: Mapping_, images: list[Start], maps: dict[str, dict[str, str]]
+        self, path: Path, spec: Mapping_, only: Start | None, maps: dict[str, dict[str, str]]
     ) -> list[Start]:
-        """Return the servers of one container; without a command those of the one Dockerfile."""
+        """Return the servers of one container; without a command that of the project's image."""
         where = self.tree.location(path, spec.line)
         environment: dict[str, str] = {}
         for source in spec.get("envFrom") or []:
@@ -294,11 +275,10 @@ class Reader:
             }
         )
         words = [*words_of(spec.get("command") or []), *words_of(spec.get("args") or [])]
-        empty = Image(path, {}, {}, [], [], 1, "")
+        empty = Image(path, 1)
         found = self.run(empty, words, environment, where) if words else []
-        image = str(spec.get("image", "")).split(":")[0]
-        if not words and len(images) == 1 and not re.search(r"postgres|redis|nginx|bouncer", image):
-            only = images[0]
+        foreign = re.search(r"postgres|redis|nginx|bouncer|celery", str(spec.get("image")))
+        if not words and only and not foreign:
             found = [
                 Start(
                     only.program,
@@ -314,36 +294,6 @@ class Reader:
             for each in found:
                 each.unwritable = f"the root file system is read-only ({where})"
         return found
-
-
-def words_of(value: Any) -> list[str]:
-    """Return a command in exec form as words; in shell form as one word for the shell."""
-    if isinstance(value, list):
-        return [str(word) for word in value]
-    text = str(value).strip()
-    if text.startswith("["):
-        try:
-            return [str(word) for word in json.loads(text)]
-        except ValueError:
-            pass
-    return [text] if text else []
-
-
-def assignments(text: str, known: Mapping[str, str], keep_bare: bool) -> dict[str, str]:
-    """Return the variables of an ENV or ARG instruction, in both of its forms."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return {}
-    if keep_bare and words and "=" not in words[0]:
-        words = [f"{words[0]}={' '.join(words[1:])}"]
-    found: dict[str, str] = {}
-    for word in words:
-        name, separator, value = word.partition("=")
-        expanded, _ = expand(value, {**known, **found})
-        if separator and "$" not in expanded:
-            found[name] = expanded
-    return found
 
 
 def pairs(value: Any) -> dict[str, str]:

@@ -14,7 +14,6 @@ ARITHMETIC: dict[type[ast.operator], Any] = {
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
     ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
 }
 COMPARISONS: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq,
@@ -64,7 +63,11 @@ def binary(kind: ast.operator, left: Value, right: Value, node: ast.AST) -> Valu
             return Value(known.data, known.where, varies=True, variable=variable)
     if isinstance(left.data, list) and not right.known:
         return left
+    if isinstance(left.data, str) and isinstance(kind, ast.Mod):
+        return Value(left.data, left.where, varies=True, variable=variable)
     try:
+        if isinstance(kind, ast.Mult) and not isinstance(left.data, int | float):
+            raise TypeError  # repeated text may be endless
         result = ARITHMETIC[type(kind)](left.data, right.data)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return unknown(ast.unparse(node), left.where, variable)

@@ -31,7 +31,12 @@ class Tree:
                 for name in directories
                 if name not in SKIPPED and not Path(directory, name, "pyvenv.cfg").exists()
             )
-            self.files += [Path(directory, name) for name in sorted(names)]
+            found = (Path(directory, name) for name in sorted(names))
+            self.files += [path for path in found if self.inside(path)]
+
+    def inside(self, path: Path) -> bool:
+        """Return True for a file of the tree, False for a pipe or a link to the outside."""
+        return path.is_file() and path.resolve().is_relative_to(self.root)
 
     def named(self, pattern: str) -> list[Path]:
         """Return the files whose whole name matches a regular expression, nearest first."""
@@ -49,7 +54,7 @@ class Tree:
 
     def location(self, path: Path, line: int = 1) -> Location:
         """Return a location in a file of the tree."""
-        return Location(path.resolve().relative_to(self.root).as_posix(), line)
+        return Location(path.relative_to(self.root).as_posix(), line)
 
     def script(self, word: str, beside: Path | None, copies: Mapping[str, str]) -> Path | None:
         """Return the file that a path in an image or a working directory is, if it is in the tree.

@@ -52,6 +52,13 @@ class Database:
         return self.engine == "connection_slots.backend" or "geventpool" in self.engine
 
     @property
+    def local(self) -> bool:
+        """Return True if the server is certainly on the same host."""
+        host = self.get("HOST", "")
+        local = {"", "None", "localhost", "127.0.0.1", "::1"}
+        return host.certain and (str(host.data) in local or str(host.data).startswith("/"))
+
+    @property
     def age(self) -> Value:
         """Return CONN_MAX_AGE."""
         return self.get("CONN_MAX_AGE", 0)
@@ -157,7 +164,7 @@ class Project:
 
     def location(self, path: Path, line: int = 1) -> Location:
         """Return a location in a file of the project."""
-        return Location(path.resolve().relative_to(self.root).as_posix(), line)
+        return Location(path.relative_to(self.root).as_posix(), line)
 
     def pairs(self) -> list[tuple[Deployment, Database]]:
         """Return each deployment with each of its PostgreSQL databases.

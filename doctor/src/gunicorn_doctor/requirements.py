@@ -92,10 +92,13 @@ def read(tree: Tree, directories: list[Path]) -> Requirements:
             except tomllib.TOMLDecodeError as error:
                 tree.report(tree.location(path), f"TOML cannot be read: {error}")
                 continue
-            for text in declared(data):
-                found.add(text, tree.location(path))
-            for package in data.get("package", []):
-                found.lock(package["name"], str(package.get("version")), tree.location(path))
+            try:
+                for text in declared(data):
+                    found.add(text, tree.location(path))
+                for package in data.get("package", []):
+                    found.lock(package["name"], str(package.get("version")), tree.location(path))
+            except (AttributeError, KeyError, TypeError):
+                tree.report(tree.location(path), "the requirements have an unusual form")
     for path in files:
         inside = path.parent.name == "requirements" or path.name.startswith("requirements")
         if inside and path.suffix in {".txt", ".in"}:

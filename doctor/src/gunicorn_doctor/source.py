@@ -45,16 +45,15 @@ class Interpreter:
         """Evaluate the file at `path` in `scope`; a broken file is reported."""
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError) as error:
+            Frame(self, path, scope).block(tree.body)
+        except (OSError, SyntaxError, ValueError, RecursionError) as error:
             line = getattr(error, "lineno", None) or 1
             reason = getattr(error, "msg", None) or str(error)
             self.report(Location(self.relative(path), line), f"Python cannot be read: {reason}")
-            return
-        Frame(self, path, scope).block(tree.body)
 
     def relative(self, path: Path) -> str:
         """Return `path` relative to the checked directory, with slashes."""
-        return path.resolve().relative_to(self.root.resolve()).as_posix()
+        return path.relative_to(self.root).as_posix()
 
     def find(self, name: str, start: Path | None = None, level: int = 0) -> Path | None:
         """Return the file of a module in the project, or None if it is elsewhere."""

@@ -217,7 +217,7 @@ def assigned(source: str) -> dict[str, int]:
     """Return the public names that a module assigns and never uses, with their lines."""
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError):
         return {}
     used = {
         node.id
