@@ -183,6 +183,22 @@ def test_configuration_file_is_found(option: str, file: str, write: Write, check
     assert "DG001" in check(write(files)).rules
 
 
+def test_each_possible_worker_class_is_judged(write: Write, check: Check) -> None:
+    text = """
+        import os
+
+        if os.environ.get("PLATFORM") == "large":
+            worker_class = "gevent"
+        else:
+            worker_class = "gthread"
+    """
+    files = {**AGE, "Procfile": "web: gunicorn config.wsgi\n", "gunicorn.conf.py": text}
+    answer = check(write(files))
+    assert {each["worker_class"] for each in answer.data["servers"]} == {"gevent", "gthread"}
+    assert "DG001" in answer.rules
+    assert "DG000" not in answer.rules
+
+
 def test_command_line_beats_the_configuration_file(write: Write, check: Check) -> None:
     files = {
         **AGE,

@@ -36,6 +36,12 @@ def test_age_of_zero_is_understood(expression: str, write: Write, check: Check) 
     assert not {"DG000", "DG001"} & check(write(files)).rules
 
 
+def test_unknown_alternative_is_told_beside_the_known_one(write: Write, check: Check) -> None:
+    expression = "60 if os.environ.get('A') else compute()"
+    answer = check(write({"Procfile": DAPHNE, SETTINGS: database(CONN_MAX_AGE=expression)}))
+    assert {"DG000", "DG001"} <= answer.rules
+
+
 @pytest.mark.parametrize(
     "expression", ["settings_of('age')", "env.int('CONN_MAX_AGE')", "[60][index]", "lambda: 60"]
 )

@@ -84,5 +84,5 @@ def family(worker_class: str, threads: int | None) -> str:
         if word in name:
             return result
     if name == "sync" or name.endswith("syncworker"):
-        return "gthread" if threads is not None and threads > 1 else "sync"
+        return "sync" if threads in {0, 1} else "gthread"
     return ""

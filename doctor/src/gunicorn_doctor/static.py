@@ -74,9 +74,9 @@ class StaticReader:
         project.requirements = requirements.read(self.tree, self.paths[:2])
         project.pooler, project.max_connections = self.facts.pooler, self.facts.max_connections
         for start in self.starts():
-            deployment = self.deployment(start)
-            if deployment not in project.deployments:
-                project.deployments.append(deployment)
+            for deployment in self.deployments(start):
+                if deployment not in project.deployments:
+                    project.deployments.append(deployment)
         names = r"(a|w)sgi\.py|manage\.py|__init__\.py|" + CONFIGURATION
         for path in {*self.tree.named(names), self.settings_file}:
             project.texts[path] = self.tree.text(path)
@@ -130,29 +130,31 @@ class StaticReader:
         """Return the location of the settings module."""
         return self.tree.location(self.settings_file or self.root)
 
-    def deployment(self, start: Start) -> Deployment:
-        """Return what holds where a command starts a server."""
+    def deployments(self, start: Start) -> list[Deployment]:
+        """Return what holds where a command starts a server, for each possible worker class."""
         interpreter = Interpreter(self.root, self.paths, start.environment, self.report)
         command = gunicorn.parse(start.arguments, start.where, start.varying)
         settings, path = command, None
         if start.program == "gunicorn":
             settings, path = self.gunicorn(start, command, interpreter)
-            if not settings["worker_class"].known:
-                where = settings["worker_class"].where or start.where
-                self.report(where, f"worker_class is {settings['worker_class']}")
-        assert self.settings_file  # noqa: S101 - project() has set it
-        names = interpreter.module(self.settings_file)
-        return Deployment(
-            start.program,
-            settings,
-            self.databases(names),
-            names,
-            start.where,
-            start.replicas,
-            start.unwritable,
-            path,
-            command,
-        )
+        names = interpreter.module(self.settings_file) if self.settings_file else {}
+        worker_class = settings.get("worker_class", Value("sync", start.where))
+        if worker_class.doubtful:
+            self.report(worker_class.where or start.where, f"worker_class is {worker_class}")
+        return [
+            Deployment(
+                start.program,
+                {**settings, "worker_class": each} if start.program == "gunicorn" else settings,
+                self.databases(names),
+                names,
+                start.where,
+                start.replicas,
+                start.unwritable,
+                path,
+                command,
+            )
+            for each in list(worker_class.options()) or [worker_class]
+        ]
 
     def gunicorn(
         self, start: Start, command: dict[str, Value], interpreter: Interpreter
@@ -196,19 +198,19 @@ class StaticReader:
         value = names.get("DATABASES")
         if value is None:
             return []
-        if not list(value.tables()):
+        if value.doubtful:
             self.report(value.where or self.location(), f"DATABASES is {value}")
         found: list[Database] = []
         for tables in value.tables():
             for alias, entry in tables.items():
                 where = entry.where or value.where or self.location()
-                if not list(entry.tables()):
+                if entry.doubtful:
                     self.report(where, f"DATABASES[{alias!r}] is {entry}")
                 found += [Database(alias, table, where) for table in entry.tables()]
         for database in found:
             for key in ("ENGINE", "CONN_MAX_AGE", "OPTIONS"):
                 item = database.get(key)
-                if not list(item.options()):
+                if item.doubtful:
                     self.report(item.where or database.where, f"{key} is {item}")
         return found
 

@@ -62,6 +62,11 @@ class Value:
             if value.known:
                 yield value
 
+    @property
+    def doubtful(self) -> bool:
+        """Return True if the value, or one of its alternatives, is unknown."""
+        return any(not value.known for value in self.alternatives or (self,))
+
     def tables(self) -> Iterator[Table]:
         """Yield the dictionaries among the alternatives."""
         for value in self.options():
