@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -83,19 +84,26 @@ def ask(python: str, timeout: float, directory: Path, asked: dict[str, Any]) -> 
     with tempfile.TemporaryDirectory(prefix="doctor-") as temporary:
         output = Path(temporary, "result.json")
         errors = Path(temporary, "errors")
-        command = [python, "-B", "-c", program, json.dumps({**asked, "output": str(output)})]
+        found = shutil.which(python)
+        if found is None:
+            raise Problem(f"--python {python}: no such program")
+        # Absolute, but not resolved: a virtual environment is known by its link.
+        command = [
+            os.path.abspath(found),
+            "-B",
+            "-c",
+            program,
+            json.dumps({**asked, "output": str(output)}),
+        ]
         with errors.open("wb") as stream:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    cwd=directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stream,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise Problem(f"--python {python}: {error.strerror}") from error
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                start_new_session=True,
+            )
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired as error:
@@ -106,8 +114,8 @@ def ask(python: str, timeout: float, directory: Path, asked: dict[str, Any]) -> 
             lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit code {process.returncode}"
             raise Problem(f"the project cannot be asked: {reason}")
-        found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-        return found
+        result: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        return result
 
 
 def located(alias: str, entry: dict[str, Any], known: list[Database], where: Location) -> Database:
