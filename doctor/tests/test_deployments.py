@@ -262,6 +262,11 @@ def test_servers_are_reported(write: Write, check: Check) -> None:
         ("web.yaml", "apiVersion: v1\nkind: ConfigMap\ndata: [1]\n"),
         ("web.yaml", "apiVersion: v1\nkind: Pod\nspec: !include pod.yaml\n"),
         ("Dockerfile", "FROM\nENV 'a\nCMD [1, 2\nCOPY\nRUN <<E\nCMD x\nE\n"),
+        (
+            "compose.yaml",
+            "services: {w: {command: gunicorn x, env_file: [../../../etc/hosts]}}",
+        ),
+        ("Dockerfile", 'FROM x\nENV GUNICORN_CMD_ARGS="-k \'a"\nCMD gunicorn config.wsgi\n'),
         ("Procfile", "web gunicorn\n:\nweb: gunicorn 'open\n"),
         ("pyproject.toml", "[project]\ndependencies = 'x'\n[tool.poetry]\ndependencies = 3\n"),
         ("uv.lock", "[[package]]\nversion = 1\n"),

@@ -162,3 +162,16 @@ def test_modules_that_import_each_other_end(write: Write, check: Check) -> None:
         "config/other.py": "from .settings import *\n",
     }
     assert check(write(files)).code == 0
+
+
+def test_missing_settings_module_is_told(write: Write, check: Check) -> None:
+    image = "FROM python\nENV DJANGO_SETTINGS_MODULE=config.live\nCMD gunicorn config.wsgi\n"
+    (message,) = check(write({"Dockerfile": image})).messages("DG000")
+    assert message == "the settings module config.live is not in the project"
+
+
+@pytest.mark.parametrize("line", ["from ......x import *", "include('../../../x.py')"])
+def test_nothing_outside_the_project_is_read(line: str, write: Write, check: Check) -> None:
+    root = write({SETTINGS: f"{line}\n" + database()})
+    (root.parent / "x.py").write_text("DATABASES = 1\n")
+    assert check(root).rules <= {"DG000"}

@@ -11,7 +11,7 @@ from packaging.version import Version
 from gunicorn_doctor import gunicorn
 from gunicorn_doctor.project import Database, Project
 from gunicorn_doctor.rules import Rule
-from gunicorn_doctor.static import assigned
+from gunicorn_doctor.source import assigned
 from gunicorn_doctor.values import Location, Value
 
 Found = Iterator[tuple[Location, str]]

@@ -164,8 +164,10 @@ def include(frame: Frame, node: ast.Call) -> Value:
     """
     for value in frame.items(node.args):
         pattern = value.string()
-        found = sorted(frame.path.parent.glob(pattern)) if pattern else []
-        if value.varies and pattern:
+        if not pattern or pattern.startswith("/") or ".." in pattern:
+            continue
+        found = sorted(frame.path.parent.glob(pattern))
+        if value.varies:
             production = [
                 path
                 for path in sorted((frame.path.parent / pattern).parent.glob("*.py"))

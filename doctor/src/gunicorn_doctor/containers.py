@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ MANIFEST = re.compile(r"^kind:\s*(\w+)", re.MULTILINE)
 
 @dataclass
 class Facts:
-    """What deployment files say apart from the servers that they start."""
+    """What deployment files say."""
 
     starts: list[Start] = field(default_factory=list)
     pooler: Location | None = None
@@ -80,7 +80,7 @@ class Reader:
             for number, line in enumerate(self.tree.text(path).splitlines(), 1):
                 name, _, command = line.partition(":")
                 if re.fullmatch(r"\w+", name):
-                    self.command(command, self.tree.location(path, number), {})
+                    self.command(command, self.tree.location(path, number))
         for path in self.tree.named(r".*\.sh|start|.*entrypoint[\w-]*"):
             if path not in self.facts.read and path.read_bytes().startswith(b"#!"):
                 self.facts.starts += starts(self.tree.text(path), self.tree.location(path), {})
@@ -99,12 +99,12 @@ class Reader:
         if image := read_image(self.tree, path):
             self.facts.starts += self.run(image, [], {}, self.tree.location(path, image.line))
 
-    def command(self, command: str, where: Location, environment: dict[str, str]) -> None:
+    def command(self, command: str, where: Location) -> None:
         """Take the servers of a command line, or of the scripts that it calls."""
-        found = list(starts(command, where, environment))
+        found = list(starts(command, where, {}))
         for word in scripts(command.split()):
             if not found and (path := self.tree.script(word, None, {})):
-                found += self.script(path, environment)
+                found += self.script(path, {})
         self.facts.starts += found
 
     def script(self, path: Path, environment: dict[str, str]) -> list[Start]:
@@ -203,15 +203,14 @@ class Reader:
         """Return the image that a compose service builds, or None if it is not in the tree."""
         context = path.parent / str(build.get("context") or ".")
         file = context / str(build.get("dockerfile") or "Dockerfile")
-        inside = file.is_file() and file.resolve().is_relative_to(self.tree.root)
-        return read_image(self.tree, file.resolve()) if inside else None
+        return read_image(self.tree, file.resolve()) if self.tree.inside(file) else None
 
     def environment_files(self, path: Path, names: Any) -> dict[str, str]:
         """Return the variables of the env_file entries that are in the tree."""
         found: dict[str, str] = {}
         for name in [names] if isinstance(names, str | dict) else names or []:
             file = path.parent / str(name["path"] if isinstance(name, dict) else name)
-            if file.is_file():
+            if self.tree.inside(file):
                 lines = (line.strip() for line in self.tree.text(file).splitlines())
                 found.update(pairs([line for line in lines if not line.startswith("#")]))
         return found
@@ -275,21 +274,11 @@ class Reader:
             }
         )
         words = [*words_of(spec.get("command") or []), *words_of(spec.get("args") or [])]
-        empty = Image(path, 1)
-        found = self.run(empty, words, environment, where) if words else []
+        found = self.run(Image(path, 1), words, environment, where) if words else []
         foreign = re.search(r"postgres|redis|nginx|bouncer|celery", str(spec.get("image")))
         if not words and only and not foreign:
-            found = [
-                Start(
-                    only.program,
-                    only.arguments,
-                    where,
-                    {**only.environment, **environment},
-                    only.varying,
-                    1,
-                    only.unwritable,
-                )
-            ]
+            environment = {**only.environment, **environment}
+            found = [replace(only, where=where, environment=environment)]
         if (spec.get("securityContext") or {}).get("readOnlyRootFilesystem") is True:
             for each in found:
                 each.unwritable = f"the root file system is read-only ({where})"

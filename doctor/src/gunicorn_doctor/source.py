@@ -59,11 +59,11 @@ class Interpreter:
         """Return the file of a module in the project, or None if it is elsewhere."""
         bases = self.paths
         if level and start:
-            bases = [start.parents[level - 1]]
+            bases = list(start.parents[level - 1 : level])
         for base in bases:
             place = base.joinpath(*filter(None, name.split(".")))
             for candidate in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
-                if candidate.is_file():
+                if candidate.is_relative_to(self.root) and candidate.is_file():
                     return candidate
         return None
 
@@ -291,3 +291,36 @@ class Frame:
             text = default.text if default else f"the environment variable {name}"
             return unknown(text, self.where(node), name)
         return Value(default.data, self.where(node), varies=True, variable=name)
+
+
+def assigned(source: str) -> dict[str, int]:
+    """Return the public names that a module assigns and never uses, with their lines."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    used = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node in tree.body:
+            found.setdefault(node.name, node.lineno)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, node.lineno)
+    inside = {
+        inner.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+    }
+    return {
+        name: line
+        for name, line in found.items()
+        if name not in used | inside and not name.startswith("_") and name.islower()
+    }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from gunicorn_doctor import gunicorn, requirements
@@ -90,30 +90,36 @@ class StaticReader:
         """Return the settings module for production, and where it is named."""
         if given:
             return given, "given"
+        finder = Interpreter(self.root, self.paths, {}, self.report)
         found: dict[str, str] = {}
+        for name, how, where in self.named_modules():
+            if finder.find(name):
+                found.setdefault(name, f"{how} {where}")
+            else:
+                self.report(where, f"the settings module {name} is not in the project")
+        if not found:
+            return "", ""
+        ranked = sorted(found, key=lambda name: bool(DEVELOPMENT.search(name)))
+        module = min(ranked, key=lambda name: not PRODUCTION.search(name))
+        file = finder.find(module)
+        package = module.rpartition(".")[0] if DEVELOPMENT.search(module) else ""
+        if file and file.name == "__init__.py" and "include(" not in self.tree.text(file):
+            package = module
+        for name in ("production", "prod") if package and not PRODUCTION.search(module) else ():
+            if finder.find(f"{package}.{name}"):
+                return f"{package}.{name}", f"beside {module}, which is {found[module]}"
+        return module, found[module]
+
+    def named_modules(self) -> Iterator[tuple[str, str, Location]]:
+        """Yield each settings module that the project names, how, and where."""
         for start in self.facts.starts:
             if name := start.environment.get("DJANGO_SETTINGS_MODULE"):
-                found.setdefault(name, f"set for {start.where}")
+                yield name, "set for", start.where
         for path in self.tree.named(r"wsgi\.py|asgi\.py") + self.tree.named(r"manage\.py"):
             text = self.tree.text(path)
             for match in SETTINGS_MODULE.finditer(text):
                 line = text.count("\n", 0, match.start()) + 1
-                found.setdefault(match[1], f"named in {self.tree.location(path, line)}")
-        ranked = sorted(found, key=lambda name: bool(DEVELOPMENT.search(name)))
-        ranked.sort(key=lambda name: not PRODUCTION.search(name))
-        if not ranked:
-            return "", ""
-        module, reason = ranked[0], found[ranked[0]]
-        finder = Interpreter(self.root, self.paths, {}, self.report)
-        file = finder.find(module)
-        if not PRODUCTION.search(module) and file:
-            for name in ("production", "prod"):
-                inside = file.name == "__init__.py" and "include(" not in self.tree.text(file)
-                package = module if inside else module.rpartition(".")[0]
-                sibling = f"{package}.{name}" if package else name
-                if (inside or DEVELOPMENT.search(module)) and finder.find(sibling):
-                    return sibling, f"beside {module}, which is {reason}"
-        return module, reason
+                yield match[1], "named in", self.tree.location(path, line)
 
     def starts(self) -> list[Start]:
         """Return the start commands; without one, gunicorn with its own file if there is one."""
@@ -160,11 +166,14 @@ class StaticReader:
         self, start: Start, command: dict[str, Value], interpreter: Interpreter
     ) -> tuple[dict[str, Value], Path | None]:
         """Return gunicorn's settings by its own order of precedence, and its file."""
-        extra = shlex.split(start.environment.get("GUNICORN_CMD_ARGS", ""))
+        try:
+            extra = shlex.split(start.environment.get("GUNICORN_CMD_ARGS", ""))
+        except ValueError as error:
+            self.report(start.where, f"GUNICORN_CMD_ARGS: {error}")
+            extra = []
         variables = gunicorn.parse(extra, start.where, set())
         named = command.get("config") or variables.get("config")
-        chdir = str((command.get("chdir") or variables.get("chdir") or Value("")).data)
-        path = self.configuration(named.string() if named else "", chdir, interpreter)
+        path = self.configuration(named.string() if named else "", interpreter)
         if path is None and named and named.string():
             self.report(start.where, f"cannot find gunicorn's configuration {named.string()}")
         settings: dict[str, Value] = {"worker_class": Value("sync", start.where)}
@@ -177,12 +186,12 @@ class StaticReader:
             settings.update({key: names[key] for key in names if key in gunicorn.SETTINGS})
         return {**settings, **variables, **command}, path
 
-    def configuration(self, name: str, chdir: str, interpreter: Interpreter) -> Path | None:
+    def configuration(self, name: str, interpreter: Interpreter) -> Path | None:
         """Return gunicorn's configuration file; without a name the one that it finds itself."""
         if name.startswith("python:"):
             return interpreter.find(name.removeprefix("python:"))
         wanted = name.removeprefix("file:") or "gunicorn.conf.py"
-        parts = [part for part in f"{wanted}".split("/") if part not in {"", ".", ".."}]
+        parts = [part for part in wanted.split("/") if part not in {"", ".", ".."}]
         if Path(wanted).is_absolute() and Path(wanted) in self.tree.files:
             return Path(wanted)
         for base in self.paths:
@@ -190,8 +199,7 @@ class StaticReader:
                 candidate = base.joinpath(*parts[start:])
                 if candidate.is_file():
                     return candidate
-        found = [path for path in self.tree.files if path.name == parts[-1]]
-        return found[0] if found else None
+        return next(iter(self.tree.named(re.escape(parts[-1]))), None) if parts else None
 
     def databases(self, names: dict[str, Value]) -> list[Database]:
         """Return the entries of DATABASES; what is not understood is reported."""
@@ -213,36 +221,3 @@ class StaticReader:
                 if item.doubtful:
                     self.report(item.where or database.where, f"{key} is {item}")
         return found
-
-
-def assigned(source: str) -> dict[str, int]:
-    """Return the public names that a module assigns and never uses, with their lines."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return {}
-    used = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    found: dict[str, int] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node in tree.body:
-            found.setdefault(node.name, node.lineno)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                if isinstance(target, ast.Name):
-                    found.setdefault(target.id, node.lineno)
-    inside = {
-        inner.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
-    }
-    return {
-        name: line
-        for name, line in found.items()
-        if name not in used | inside and not name.startswith("_") and name.islower()
-    }
