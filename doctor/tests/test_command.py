@@ -185,6 +185,17 @@ def test_baseline_accepts_and_tells_what_vanished(
     assert "gone from the baseline: DG001" in capsys.readouterr().err
 
 
+def test_rules_that_are_not_selected_do_not_vanish(
+    write: Write, check: Check, tmp_path: Path
+) -> None:
+    baseline = str(tmp_path / "baseline.json")
+    root = write(BAD)
+    check(root, "--baseline", baseline, "--write-baseline")
+    answer = check(root, "--baseline", baseline, "--select", "DG001")
+    assert answer.data["vanished"] == []
+    assert len(answer.data["accepted"]) == 1
+
+
 def test_new_findings_are_not_in_the_baseline(write: Write, check: Check, tmp_path: Path) -> None:
     baseline = str(tmp_path / "baseline.json")
     check(write(NOTES), "--baseline", baseline, "--write-baseline")

@@ -20,6 +20,9 @@ SETTINGS = "config/settings.py"
         "60 if os.environ.get('PERSISTENT') else 0",
         "None",
         "20 * 3",
+        "60 if 'a' in ['a'] else 0",
+        "(age := 60)",
+        "float(os.getenv('AGE', '60.0'))",
         "max(30, 60)",
     ],
 )
@@ -43,7 +46,15 @@ def test_unknown_alternative_is_told_beside_the_known_one(write: Write, check: C
 
 
 @pytest.mark.parametrize(
-    "expression", ["settings_of('age')", "env.int('CONN_MAX_AGE')", "[60][index]", "lambda: 60"]
+    "expression",
+    [
+        "settings_of('age')",
+        "int('many')",
+        "10**9 * '1'",
+        "env.int('CONN_MAX_AGE')",
+        "[60][index]",
+        "lambda: 60",
+    ],
 )
 def test_other_expressions_are_not_understood(expression: str, write: Write, check: Check) -> None:
     answer = check(write({"Procfile": DAPHNE, SETTINGS: database(CONN_MAX_AGE=expression)}))
@@ -120,6 +131,15 @@ def test_split_settings_are_included(write: Write, check: Check) -> None:
         "DATABASES = {'default': env.db()}\nDATABASES['default'].update(CONN_MAX_AGE=600)",
         "DATABASES = {'default': env.db()}\nfor a in DATABASES:\n"
         "    DATABASES[a]['CONN_MAX_AGE'] = 600",
+        "DATABASES = {'default': env.db() | {'CONN_MAX_AGE': 600}}",
+        "DATABASES = {'default': env.db().copy()}\nDATABASES['default'].update({'CONN_MAX_AGE': 600})",
+        "D = env.db()\nD.setdefault('CONN_MAX_AGE', 600)\nDATABASES = {'default': D}",
+        "A = {}\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': A.get('AGE', 600)}}",
+        "A, B = [60, 600]\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': [A, B][1]}}",
+        "with x():\n    try:\n        DATABASES = {'default': env.db()}\n    except E:\n        pass\n"
+        "DATABASES['default']['CONN_MAX_AGE'] = 300\nDATABASES['default']['CONN_MAX_AGE'] += 300",
+        "env = environ.Env(AGE=(int, 600))\nDATABASES = {'default': env.db()}\n"
+        "DATABASES['default']['CONN_MAX_AGE'] = env('AGE')",
         "DATABASES = {'default': env.db('U', default='postgres://db/x?conn_max_age=600')}",
         "if os.environ.get('U'):\n    DATABASES = {'default': dj_database_url.config("
         "conn_max_age=600)}\nelse:\n    DATABASES = {'default': {'ENGINE': 'sqlite3'}}",

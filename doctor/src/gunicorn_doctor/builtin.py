@@ -96,8 +96,8 @@ def preload(project: Project) -> Found:
         elif pools:
             yield (
                 where,
-                f"preload_app is on and the database {pools[0].alias!r} has a pool: workers inherit"
-                " a pool that was opened in the master, and wait for its threads, which do not run",
+                f"preload_app is on and the database {pools[0].alias!r} has a pool: if it is opened"
+                " in the master, workers inherit it and wait for its threads, which do not run",
             )
 
 

@@ -109,6 +109,8 @@ def check(given: argparse.Namespace, known: dict[str, Rule]) -> int:
     if given.write_baseline:
         configuration.write_baseline(given.baseline, found)
         accepted = {each.key for each in found}
+    judged = {each.id for each in applied} - settings.skip.keys()
+    vanished = {key for key in accepted if key[0] in judged} - {each.key for each in found}
     result = report.Report(
         project,
         applied,
@@ -117,7 +119,7 @@ def check(given: argparse.Namespace, known: dict[str, Rule]) -> int:
         settings.skip,
         suppressed,
         [each for each in found if each.key in accepted],
-        sorted(accepted - {each.key for each in found}),
+        sorted(vanished),
     )
     show(result, given.format)
     level = SEVERITIES.index(given.fail_level)

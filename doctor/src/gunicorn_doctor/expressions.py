@@ -66,7 +66,8 @@ def binary(kind: ast.operator, left: Value, right: Value, node: ast.AST) -> Valu
     if isinstance(left.data, str) and isinstance(kind, ast.Mod):
         return Value(left.data, left.where, varies=True, variable=variable)
     try:
-        if isinstance(kind, ast.Mult) and not isinstance(left.data, int | float):
+        numbers = isinstance(left.data, int | float) and isinstance(right.data, int | float)
+        if isinstance(kind, ast.Mult) and not numbers:
             raise TypeError  # repeated text may be endless
         result = ARITHMETIC[type(kind)](left.data, right.data)
     except (KeyError, TypeError, ValueError, ArithmeticError):
