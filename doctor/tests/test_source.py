@@ -50,7 +50,7 @@ def test_unknown_alternative_is_told_beside_the_known_one(write: Write, check: C
     [
         "settings_of('age')",
         "int('many')",
-        "10**9 * '1'",
+        "1000000000 * '1'",
         "env.int('CONN_MAX_AGE')",
         "[60][index]",
         "lambda: 60",
@@ -132,11 +132,11 @@ def test_split_settings_are_included(write: Write, check: Check) -> None:
         "DATABASES = {'default': env.db()}\nfor a in DATABASES:\n"
         "    DATABASES[a]['CONN_MAX_AGE'] = 600",
         "DATABASES = {'default': env.db() | {'CONN_MAX_AGE': 600}}",
-        "DATABASES = {'default': env.db().copy()}\nDATABASES['default'].update({'CONN_MAX_AGE': 600})",
+        "D = env.db().copy()\nD.update({'CONN_MAX_AGE': 600})\nDATABASES = {'default': D}",
         "D = env.db()\nD.setdefault('CONN_MAX_AGE', 600)\nDATABASES = {'default': D}",
         "A = {}\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': A.get('AGE', 600)}}",
         "A, B = [60, 600]\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': [A, B][1]}}",
-        "with x():\n    try:\n        DATABASES = {'default': env.db()}\n    except E:\n        pass\n"
+        "with x:\n    try:\n        DATABASES = {'default': env.db()}\n    except E:\n        pass\n"
         "DATABASES['default']['CONN_MAX_AGE'] = 300\nDATABASES['default']['CONN_MAX_AGE'] += 300",
         "env = environ.Env(AGE=(int, 600))\nDATABASES = {'default': env.db()}\n"
         "DATABASES['default']['CONN_MAX_AGE'] = env('AGE')",
