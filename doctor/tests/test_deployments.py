@@ -70,6 +70,12 @@ def test_dockerfile_is_understood(text: str, write: Write, check: Check) -> None
     assert len(answer.data["servers"]) == 1
 
 
+def test_script_that_is_not_in_the_project_is_told(write: Write, check: Check) -> None:
+    image = 'FROM python\nCMD ["/usr/local/bin/serve"]\n'
+    answer = check(write({"Dockerfile": image}))
+    assert answer.data["unchecked"] == ["/serve, started by Dockerfile:2, is not in the project"]
+
+
 def test_last_stage_of_a_dockerfile_counts(write: Write, check: Check) -> None:
     text = "FROM python AS dev\nCMD daphne config.asgi\nFROM python\nCMD gunicorn config.wsgi\n"
     assert "DG001" not in check(write({**AGE, "Dockerfile": text})).rules

@@ -136,7 +136,7 @@ def test_split_settings_are_included(write: Write, check: Check) -> None:
         "D = env.db()\nD.setdefault('CONN_MAX_AGE', 600)\nDATABASES = {'default': D}",
         "A = {}\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': A.get('AGE', 600)}}",
         "A, B = [60, 600]\nDATABASES = {'default': {**env.db(), 'CONN_MAX_AGE': [A, B][1]}}",
-        "with x:\n    try:\n        DATABASES = {'default': env.db()}\n    except E:\n        pass\n"
+        "with x:\n    try:\n        DATABASES = {'default': env.db()}\n    except E: pass\n"
         "DATABASES['default']['CONN_MAX_AGE'] = 300\nDATABASES['default']['CONN_MAX_AGE'] += 300",
         "env = environ.Env(AGE=(int, 600))\nDATABASES = {'default': env.db()}\n"
         "DATABASES['default']['CONN_MAX_AGE'] = env('AGE')",
@@ -195,3 +195,21 @@ def test_nothing_outside_the_project_is_read(line: str, write: Write, check: Che
     root = write({SETTINGS: f"{line}\n" + database()})
     (root.parent / "x.py").write_text("DATABASES = 1\n")
     assert check(root).rules <= {"DG000"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import django_heroku\ndjango_heroku.settings(locals())",
+        "globals().update(load())",
+        "configure(DATABASES)",
+        "exec(open('more.py').read())",
+        "from company.settings import *",
+        "from company.settings import DATABASES",
+        "match ENV:\n    case 'live':\n        DATABASES = {}",
+        "while True:\n    DATABASES = {}\n    break",
+        "del DATABASES",
+    ],
+)
+def test_what_may_change_the_databases_is_told(source: str, write: Write, check: Check) -> None:
+    assert "DG000" in check(write({SETTINGS: f"{database()}\n{source}\n"})).rules

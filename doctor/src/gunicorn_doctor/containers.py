@@ -19,6 +19,7 @@ from gunicorn_doctor.values import Location
 
 POOLERS = re.compile(r"pgbouncer|pgcat|odyssey|supavisor|pgpool|pooler", re.IGNORECASE)
 MAX_CONNECTIONS = re.compile(r"\bmax_connections\s*=\s*(\d+)")
+SYSTEM = re.compile(r"/(usr/)?s?bin/")  # programs of the image's distribution
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Rollout"}
 MANIFEST = re.compile(r"^kind:\s*(\w+)", re.MULTILINE)
 
@@ -30,6 +31,7 @@ class Facts:
     starts: list[Start] = field(default_factory=list)
     pooler: Location | None = None
     max_connections: tuple[int, Location] | None = None
+    unchecked: list[str] = field(default_factory=list)  # commands that are not in the tree
     read: set[Path] = field(default_factory=set)  # Dockerfiles and scripts that a service uses
 
 
@@ -125,6 +127,8 @@ class Reader:
             path = self.tree.script(word, image.path.parent, image.copies)
             if not found and path:
                 found = self.script(path, known)
+            elif not found and image.line and word == words[0] and not SYSTEM.match(word):
+                self.facts.unchecked.append(f"{word}, started by {where}, is not in the project")
         for each in found:
             each.unwritable = each.unwritable or image.unwritable
         return found
@@ -189,7 +193,7 @@ class Reader:
             image = self.compose_image(path, build) if build else None
             if image and not command:
                 self.facts.read.add(image.path)  # otherwise its own command is checked as well
-            image = image or Image(path, 1)
+            image = image or Image(path)
             found = self.run(image, command, environment, where)
             deploy = service.get("deploy") or {}
             replicas = deploy.get("replicas") or service.get("scale") or 1
@@ -274,7 +278,7 @@ class Reader:
             }
         )
         words = [*words_of(spec.get("command") or []), *words_of(spec.get("args") or [])]
-        found = self.run(Image(path, 1), words, environment, where) if words else []
+        found = self.run(Image(path), words, environment, where) if words else []
         foreign = re.search(r"postgres|redis|nginx|bouncer|celery", str(spec.get("image")))
         if not words and only and not foreign:
             environment = {**only.environment, **environment}

@@ -30,7 +30,7 @@ class Image:
     """The last stage of a Dockerfile."""
 
     path: Path
-    line: int
+    line: int = 0  # of the command; 0 if there is no Dockerfile
     environment: dict[str, str] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)  # destination by source in the tree
     entrypoint: list[str] = field(default_factory=list)

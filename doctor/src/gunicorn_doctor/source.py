@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from gunicorn_doctor.expressions import binary, compare, dotted, truth
 from gunicorn_doctor.values import Location, Table, Value, either, unknown
 
 Scope = dict[str, Value]
+# A call that is given all settings, or the databases, and is not understood.
+REACHES_ALL = re.compile(r"\b(locals|globals|vars)\(\)|\bDATABASES\b|^exec\(")
 LOOPS = 20  # iterations of a loop that are followed
 Report = Callable[[Location, str], None]
 
@@ -96,7 +99,7 @@ class Frame:
             case ast.AugAssign(target=target, op=operator, value=value):
                 self.assign(target, binary(operator, self.value(target), self.value(value), node))
             case ast.Expr(value=value):
-                self.value(value)
+                self.effect(value)
             case ast.If(test=test, body=body, orelse=orelse):
                 self.branch(truth(self.value(test)), body, orelse)
             case ast.Try(body=body, orelse=orelse, finalbody=final):
@@ -109,9 +112,18 @@ class Frame:
                 self.import_from(node)
             case ast.ClassDef(body=body):
                 self.class_of_settings(body)
-            case ast.Delete(targets=targets):
-                for target in targets:
-                    self.scope.pop(getattr(target, "id", ""), None)
+            case ast.While() | ast.Match() | ast.TryStar() | ast.Delete():
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
+                        self.scope[inner.id] = unknown(f"set in line {node.lineno}")
+
+    def effect(self, node: ast.expr) -> None:
+        """Evaluate an expression that is a statement; one that may change any setting is told."""
+        result = self.value(node)
+        if isinstance(node, ast.Call) and not result.known:
+            text = ast.unparse(node)
+            if REACHES_ALL.search(text):
+                self.interpreter.report(self.where(node), f"`{text}` may change settings")
 
     def branch(self, test: bool | None, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
         """Evaluate the branch that is taken, or both if that is not known."""
@@ -152,14 +164,13 @@ class Frame:
             if alias.name == "*":
                 if path:
                     self.scope.update(self.interpreter.module(path))
-                elif node.level:
-                    self.interpreter.report(
-                        self.where(node), f"cannot find the module of `{ast.unparse(node)}`"
-                    )
-            elif path and alias.name in (names := self.interpreter.module(path)):
-                self.scope[alias.asname or alias.name] = names[alias.name]
-            else:
-                self.scope.pop(alias.asname or alias.name, None)
+                else:
+                    text = f"the names of `{ast.unparse(node)}` are not in the project"
+                    self.interpreter.report(self.where(node), text)
+                continue
+            names = self.interpreter.module(path) if path else {}
+            missing = unknown(f"{node.module}.{alias.name}", self.where(node))
+            self.scope[alias.asname or alias.name] = names.get(alias.name, missing)
 
     def assign(self, target: ast.expr, value: Value) -> None:
         """Bind a name or an item."""

@@ -84,6 +84,7 @@ class StaticReader:
             if deployment.configuration:
                 project.texts[deployment.configuration] = self.tree.text(deployment.configuration)
         project.problems = self.problems
+        project.unchecked += self.facts.unchecked
         return project
 
     def pick(self, given: str) -> tuple[str, str]:
