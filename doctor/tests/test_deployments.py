@@ -73,7 +73,9 @@ def test_dockerfile_is_understood(text: str, write: Write, check: Check) -> None
 def test_script_that_is_not_in_the_project_is_told(write: Write, check: Check) -> None:
     image = 'FROM python\nCMD ["/usr/local/bin/serve"]\n'
     answer = check(write({"Dockerfile": image}))
-    assert answer.data["unchecked"] == ["/serve, started by Dockerfile:2, is not in the project"]
+    assert answer.data["unchecked"] == [
+        "/usr/local/bin/serve, started by Dockerfile:2, is not in the project"
+    ]
 
 
 def test_last_stage_of_a_dockerfile_counts(write: Write, check: Check) -> None:
