@@ -26,6 +26,7 @@ PROJECT: dict[str, str | None] = {
             "default": {
                 "ENGINE": "django.db.backends.postgresql",
                 "NAME": "service",
+                "HOST": "db",
                 "PASSWORD": "secret",
                 "CONN_MAX_AGE": dj_secret.age(),
                 "OPTIONS": {"connect_timeout": 3, "options": "-c statement_timeout=15s"},
@@ -66,7 +67,7 @@ def test_effective_values_are_judged(
     monkeypatch.setenv("CLASS", "asgi")
     answer = check(root, "--django")
     assert answer.rules == {"DG001"}
-    assert answer.places("DG001") == ["config/settings.py:11"]
+    assert answer.places("DG001") == ["config/settings.py:12"]
     assert answer.data["servers"][0]["worker_class"] == "asgi"
 
 
@@ -83,6 +84,16 @@ def test_installed_releases_count(
     files = {**PROJECT, "requirements.txt": "gunicorn==25.3.0\n"}
     monkeypatch.setenv("CLASS", "asgi")
     assert "DG007" not in check(write(files), "--django").rules
+
+
+def test_given_settings_beat_those_of_the_environment(
+    write: Write, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "from config.settings import *\nDATABASES['default']['OPTIONS'] = {}\n"
+    root = write({**PROJECT, "config/other.py": other})
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "config.other")
+    assert check(root, "--django").rules == {"DG010", "DG011"}
+    assert check(root, "--django", "--settings", "config.settings").rules == set()
 
 
 def test_defaults_of_django_count(write: Write, check: Check) -> None:
@@ -163,7 +174,7 @@ def test_importing_changes_nothing_on_disk(write: Write, check: Check) -> None:
 
 def test_unreachable_server_is_one_line(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     settings = str(PROJECT["config/settings.py"]).replace(
-        '"NAME": "service",', '"NAME": "service", "HOST": "127.0.0.1", "PORT": "1",'
+        '"HOST": "db",', '"HOST": "127.0.0.1", "PORT": "1",'
     )
     root = write({**PROJECT, "config/settings.py": settings})
     assert main(["check", str(root), "--database"]) == 2

@@ -17,6 +17,7 @@ from gunicorn_doctor.values import Location, Value
 Found = Iterator[tuple[Location, str]]
 GREEN = {"gevent", "eventlet"}
 PSYCOGREEN = re.compile(r"patch_psycopg|make_psycopg_green|set_wait_callback")
+SET_TIMEOUT = re.compile(r"\bSET\s+(SESSION\s+)?statement_timeout\b", re.IGNORECASE)
 POOLED_HOST = re.compile(r"bouncer|pooler|pgcat|odyssey", re.IGNORECASE)
 POOL_PORTS = {"6432", "6543"}  # PgBouncer's own, and that of Supabase's pooler
 RESERVED = 3  # superuser_reserved_connections, PostgreSQL's default
@@ -199,7 +200,7 @@ def no_statement_timeout(project: Project) -> Found:
     for _, database in project.pairs():
         options = [str(each.data) for each in database.option("options").options()]
         if "statement_timeout" not in " ".join(options) and not any(
-            "statement_timeout" in text for text in project.texts.values()
+            SET_TIMEOUT.search(text) for text in project.texts.values()
         ):
             yield (
                 database.where,

@@ -100,8 +100,7 @@ def check(given: argparse.Namespace, known: dict[str, Rule]) -> int:
     require(known, settings.skip)
     project = static.read(given.path, given.settings or settings.settings)
     if given.django or given.database:
-        module = given.settings or project.settings_module
-        effective.inspect(project, module, given.python, given.timeout, given.database)
+        effective.inspect(project, given.python, given.timeout, given.database)
     applied = [known[each] for each in selected if each not in ignored]
     found = rules.apply(applied, project)
     suppressed = [each for each in found if each.rule.id in settings.skip]

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn_doctor import gunicorn
-from gunicorn_doctor.project import Database, Deployment, Project, Server
+from gunicorn_doctor.project import GIVEN, Database, Deployment, Project, Server
 from gunicorn_doctor.values import Location, Problem, Table, Value
 
 COMMAND_LINE = ("worker_class", "workers", "threads", "worker_connections")
 
 
-def inspect(project: Project, module: str, python: str, timeout: float, database: bool) -> None:
+def inspect(project: Project, python: str, timeout: float, database: bool) -> None:
     """Replace what the source says by what holds in the project's environment.
+
+    The settings module is the given one, else that of DJANGO_SETTINGS_MODULE, else that for
+    production.
 
     Args:
         project: What the source says; it is changed.
-        module: The settings module, used if DJANGO_SETTINGS_MODULE is not set.
         python: The project's Python.
         timeout: Seconds for all of it.
         database: Whether to ask the database servers.
@@ -34,7 +36,8 @@ def inspect(project: Project, module: str, python: str, timeout: float, database
     """
     served = [each for each in project.deployments if each.program == "gunicorn"]
     asked = {
-        "settings": module,
+        "settings": project.settings_module,
+        "given": project.settings_reason == GIVEN,
         "commands": [arguments(each) for each in served],
         "database": database,
     }

@@ -1,7 +1,8 @@
 """Runs in the project's Python, without the doctor: prints effective settings as JSON to a file.
 
 It is passed as text to `python -c`, so that nothing of the doctor is on the import path. Its one
-argument is a JSON object: `settings`, `commands` (the arguments of gunicorn), `database`, `output`.
+argument is a JSON object: `settings`, `given` (whether they were asked for), `commands` (gunicorn's
+arguments), `database`, `output`.
 """
 
 import contextlib
@@ -56,7 +57,8 @@ def main() -> None:
     """Write what was asked for."""
     asked = json.loads(sys.argv[1])
     sys.argv = ["manage.py"]
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", asked["settings"])
+    if asked["given"] or "DJANGO_SETTINGS_MODULE" not in os.environ:
+        os.environ["DJANGO_SETTINGS_MODULE"] = asked["settings"]
     result: dict[str, Any] = {"gunicorn": [], "servers": {}, "releases": {}, "errors": []}
     import django
     from django.conf import settings

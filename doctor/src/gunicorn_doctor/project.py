@@ -10,6 +10,7 @@ from gunicorn_doctor import gunicorn
 from gunicorn_doctor.requirements import Requirements
 from gunicorn_doctor.values import Location, Table, Value, unknown
 
+GIVEN = "given"  # the reason for a settings module that was asked for
 POSTGRESQL = ("postgresql", "postgis", "psycopg", "connection_slots.backend", "geventpool")
 
 

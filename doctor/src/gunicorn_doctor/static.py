@@ -11,7 +11,7 @@ from gunicorn_doctor import gunicorn, requirements
 from gunicorn_doctor.commands import Start
 from gunicorn_doctor.containers import Reader
 from gunicorn_doctor.files import Tree
-from gunicorn_doctor.project import Database, Deployment, Project
+from gunicorn_doctor.project import GIVEN, Database, Deployment, Project
 from gunicorn_doctor.source import Interpreter
 from gunicorn_doctor.values import Location, Problem, Value
 
@@ -90,7 +90,7 @@ class StaticReader:
     def pick(self, given: str) -> tuple[str, str]:
         """Return the settings module for production, and where it is named."""
         if given:
-            return given, "given"
+            return given, GIVEN
         finder = Interpreter(self.root, self.paths, {}, self.report)
         found: dict[str, str] = {}
         for name, how, where in self.named_modules():
