@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from baking.combinations import SUPPORTED, Combination
+from baking.combinations import SELECTED, SUPPORTED, Combination
 from baking.project import generate
 from doctor_helpers import Check
 
@@ -212,7 +212,13 @@ def test_startproject_has_no_finding(tmp_path: Path, check: Check) -> None:
     assert answer.data["servers"] == []
 
 
-@pytest.mark.parametrize("combination", SUPPORTED, ids=str)
+@pytest.mark.parametrize(
+    "combination",
+    [
+        pytest.param(each, marks=[] if each in SELECTED else [pytest.mark.slow], id=str(each))
+        for each in SUPPORTED
+    ],
+)
 def test_own_projects_have_no_finding(
     combination: Combination, tmp_path: Path, check: Check
 ) -> None:

@@ -41,10 +41,12 @@ def test_workflow_runs_the_gate() -> None:
     assert ".ci/run" in " ".join(commands)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "doctor/README.md"]
+)
 def test_links_lead_to_files(page: str) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
-    missing = [link for link in links if not (ROOT / link).exists()]
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
     assert missing == []
 
 
