@@ -53,6 +53,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for name, *figures in [heads, *rows]:
             cells = "".join(f"{figure!s:>10}" for figure in figures)
             terminalreporter.write_line(f"{name:<45}{cells}")
+    if rows := _noted(terminalreporter, "adopted"):
+        terminalreporter.section("connections of an existing service, before and after")
+        for name, before, after in rows:
+            terminalreporter.write_line(f"{name:<45}{before:>10}{after:>10}")
     config = terminalreporter.config
     if config.getoption("--write-docs") and (rows := _noted(terminalreporter, "faults")):
         _write_faults(rows, FAULTS)
