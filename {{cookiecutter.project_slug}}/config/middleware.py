@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -46,16 +47,17 @@ def bind_request_id(request: HttpRequest) -> str:
     It stays bound until the next request: a streaming response is sent after the middleware.
     """
     request_id = request.headers.get(HEADER, "")
-    if not WELL_FORMED.fullmatch(request_id) or not is_from_trusted_proxy(request):
+    peer = request.META.get("REMOTE_ADDR", "")
+    if not WELL_FORMED.fullmatch(request_id) or not is_trusted(peer):
         request_id = uuid.uuid4().hex
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
     return request_id
 
 
-def is_from_trusted_proxy(request: HttpRequest) -> bool:
-    """Apply gunicorn's rule for forwarded_allow_ips. A Unix socket has no address."""
-    peer = request.META.get("REMOTE_ADDR")
+@lru_cache(maxsize=1024)
+def is_trusted(peer: str) -> bool:
+    """Apply gunicorn's rule for forwarded_allow_ips to an address. A Unix socket has none."""
     if not peer or "*" in settings.FORWARDED_ALLOW_IPS:
         return True
     return any(ip_address(peer) in ip_network(each) for each in settings.FORWARDED_ALLOW_IPS)
