@@ -44,6 +44,9 @@ DATABASE_SLOT_TIMEOUT = env.float(
     "DATABASE_SLOT_TIMEOUT", default=5.0, validate=validate.Range(min=0.0, min_inclusive=False)
 )
 REPLICAS = env.int("REPLICAS", default=1, validate=validate.Range(min=1))
+DATABASE_BACKGROUND_CONNECTIONS = env.int(
+    "DATABASE_BACKGROUND_CONNECTIONS", default=0, validate=validate.Range(min=0)
+)
 
 _database = env.dj_db_url("DATABASE_URL")
 _database_options = _database.get("OPTIONS", {})

@@ -288,3 +288,22 @@ def test_budget_is_readable() -> None:
     assert (one.steady, one.reloading) == (60, 120)
     two = Budget(workers=2, slots=10, aliases=2, replicas=1, usable=97)
     assert str(two).startswith("2 workers x 10 slots x 2 aliases x 1 replicas = 40 ")
+
+
+def test_background_is_added_once() -> None:
+    one = Budget(workers=2, slots=10, aliases=1, replicas=3, usable=97, background=8)
+    assert str(one) == (
+        "2 workers x 10 slots x 3 replicas + 8 background = 68 connections of 97 usable"
+    )
+    assert (one.steady, one.reloading) == (68, 128)
+
+
+def test_background_connections_count() -> None:
+    usable = checks.budget_of("default").usable
+    with override_settings(DATABASE_SLOTS=1, DATABASE_BACKGROUND_CONNECTIONS=usable):
+        (message,) = messages(["default"])
+    assert message.id == "connection_slots.E006"
+    assert f"+ {usable} background = {usable + 2} connections" in message.msg
+    assert "DATABASE_BACKGROUND_CONNECTIONS" in str(message.hint)
+    with override_settings(DATABASE_SLOTS=1, DATABASE_BACKGROUND_CONNECTIONS=usable - 4):
+        assert found(["default"]) == []

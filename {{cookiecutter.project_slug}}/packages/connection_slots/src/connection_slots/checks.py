@@ -116,7 +116,10 @@ def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
             continue
         names = ", ".join(aliases)
         if budget.steady > budget.usable:
-            hint = "Lower WEB_CONCURRENCY, DATABASE_SLOTS or REPLICAS, or raise max_connections."
+            hint = (
+                "Lower WEB_CONCURRENCY, DATABASE_SLOTS, REPLICAS or "
+                "DATABASE_BACKGROUND_CONNECTIONS, or raise max_connections."
+            )
             found.append(Error(f"{names}: {budget}.", hint=hint, id="connection_slots.E006"))
         elif budget.reloading > budget.usable:
             problem = f"{names}: {budget}, but {budget.reloading} while workers are replaced."
@@ -134,9 +137,14 @@ def budget_of(alias: str, aliases: int = 1) -> Budget:
             " ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
         )
         (usable,) = cursor.fetchone()
-    replicas = getattr(settings, "REPLICAS", 1)
-    workers = effective_config().workers
-    return Budget(workers, settings.DATABASE_SLOTS, aliases, replicas, usable)
+    return Budget(
+        workers=effective_config().workers,
+        slots=settings.DATABASE_SLOTS,
+        aliases=aliases,
+        replicas=getattr(settings, "REPLICAS", 1),
+        usable=usable,
+        background=getattr(settings, "DATABASE_BACKGROUND_CONNECTIONS", 0),
+    )
 
 
 def _servers(asked: Iterable[str]) -> dict[str, list[str]]:
