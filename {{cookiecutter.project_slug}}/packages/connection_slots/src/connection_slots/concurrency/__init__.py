@@ -11,6 +11,8 @@ from connection_slots.pool import Waiter
 class Primitives(Protocol):
     """The interface of the modules of this package. It includes pool.Concurrency."""
 
+    __name__: str
+
     @staticmethod
     def new_waiter() -> Waiter:
         """Return a waiter for the calling thread or greenlet."""
