@@ -96,10 +96,10 @@ MUTANTS = [
         "misspelt-setting",
         GTHREAD,
         "gunicorn.conf.py",
-        r"^accesslog = ",
-        "access_logfile = ",
+        r"^graceful_timeout = ",
+        "gracefull_timeout = ",
         "test_boot.py::test_configuration_has_only_known_settings",
-        "access_logfile",
+        "gracefull_timeout",
     ),
 ]
 
