@@ -33,8 +33,28 @@ class StartGunicorn(Protocol):
         """
 
 
+@pytest.fixture(scope="session")
+def _test_database(django_db_setup: None, django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
+    """Create the test database where pytest-django did not: no collected test asks for `db`.
+
+    The tests would run on the database that DATABASE_URL names.
+    """
+    from django.test.utils import setup_databases, teardown_databases
+
+    from connection_slots.testing.server import is_test_database
+
+    if is_test_database():
+        yield
+        return
+    with django_db_blocker.unblock():
+        created = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(created, verbosity=0)
+
+
 @pytest.fixture(scope="module")
-def live_database(django_db_setup: None, django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
+def live_database(_test_database: None, django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
     """Allow the tests of a module to use the test database, without a transaction around each.
 
     A transaction would hide from gunicorn what a test writes, and is not rolled back here.
@@ -80,7 +100,7 @@ def small_server(live_database: None, _small_server: "Gunicorn") -> "Gunicorn":
 
 @pytest.fixture(scope="session")
 def _server(
-    django_db_setup: None,
+    _test_database: None,
     django_db_blocker: "DjangoDbBlocker",
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator["Gunicorn"]:
@@ -91,7 +111,7 @@ def _server(
 
 @pytest.fixture(scope="session")
 def _small_server(
-    django_db_setup: None,
+    _test_database: None,
     django_db_blocker: "DjangoDbBlocker",
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator["Gunicorn"]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from socket import create_server
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 from django.db import connection
@@ -156,6 +156,12 @@ def database_url() -> str:
     """Return DATABASE_URL with the name of the database that pytest-django has created."""
     url = urlsplit(os.environ["DATABASE_URL"])
     return url._replace(path=f"/{quote(connection.settings_dict['NAME'])}").geturl()
+
+
+def is_test_database() -> bool:
+    """Return True if Django uses another database than the one that DATABASE_URL names."""
+    given = unquote(urlsplit(os.environ["DATABASE_URL"]).path)
+    return bool(given != f"/{connection.settings_dict['NAME']}")
 
 
 def free_port() -> int:
