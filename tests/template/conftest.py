@@ -9,8 +9,9 @@ from baking.combinations import SELECTED, SUPPORTED, Combination
 from baking.interpreters import NoInterpreter
 from baking.project import Project, generate
 
-# Run in generated projects: test_faults.py copies them there.
-collect_ignore = ["faults"]
+# Run in generated projects: test_faults.py, test_other_software.py and test_background_work.py copy
+# them there.
+collect_ignore = ["faults", "others", "background"]
 
 Bake = Callable[[Combination], Path]
 Install = Callable[[Combination], Project]

@@ -1,4 +1,4 @@
-"""Run the programs that check configuration files, and add the fault tests to a project."""
+"""Run the programs that check configuration files, and add tests and packages to a project."""
 
 import shutil
 import subprocess
@@ -37,3 +37,25 @@ def add_fault_tests(project: Project) -> None:
     (tests / "package").mkdir()
     for name in ("__init__.py", "proxy.py"):
         shutil.copy(ROOT / "tests" / "package" / name, tests / "package" / name)
+
+
+def add_other_software(project: Project) -> None:
+    """Copy the tests of other people's software into a generated project as tests/others."""
+    _add_tests(project, "others")
+
+
+def add_background_work(project: Project) -> None:
+    """Copy the tests of background workers into a generated project as tests/background."""
+    _add_tests(project, "background")
+
+
+def _add_tests(project: Project, name: str) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    tests = ROOT / "tests" / "template" / name
+    shutil.copytree(tests, project.directory / "tests" / name, ignore=ignored)
+
+
+def add_packages(project: Project, *requirements: str) -> None:
+    """Install packages into a project's virtual environment, which no other project may share."""
+    environment = str(project.directory / ".venv")
+    project.run("uv", "pip", "install", "--quiet", "--python", environment, *requirements)
