@@ -1,0 +1,1 @@
+"""Other people's software in a project, where test_other_software.py copies this."""

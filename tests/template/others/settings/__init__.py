@@ -1,0 +1,1 @@
+"""The settings of the service's tests, with one piece of other software each."""
