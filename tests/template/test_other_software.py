@@ -7,13 +7,17 @@ in docs/other-software.md is from such a run.
 import ctypes.util
 import subprocess
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from baking.combinations import SUPPORTED, Combination
 from baking.project import Project
+from devdb import Cluster
+from devdb.binaries import reachable
+from devdb.programs import Programs
 from tests.template.conftest import Install
 from tests.template.tools import add_other_software, add_packages
 
@@ -83,6 +87,7 @@ def test_connections_are_bounded_and_reused(
     software: str,
     gateway: str,
     prepare: Prepare,
+    tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
     if software == "postgis" and (missing := missing_for_postgis()):
@@ -91,7 +96,8 @@ def test_connections_are_bounded_and_reused(
     chosen = ["tests/others", "--ds", f"tests.others.settings.{software}"]
     # record_property() warns about the default family.
     written = ["-o", "junit_family=xunit1", "--junitxml=result.xml"]
-    project.run("uv", "run", "--no-sync", "pytest", *chosen, *written)
+    with postgis_server(tmp_path) if software == "postgis" else nullcontext({}) as environment:
+        project.run("uv", "run", "--no-sync", "pytest", *chosen, *written, **environment)
     record_property("measured", measured(project.directory / "result.xml", f"{gateway}-{software}"))
 
 
@@ -105,6 +111,22 @@ def measured(result: Path, name: str) -> list[tuple[str, ...]]:
         rows.append((f"{name}, {page}", *figures))
     assert rows
     return rows
+
+
+@contextmanager
+def postgis_server(directory: Path) -> Iterator[dict[str, str]]:
+    """Run a PostgreSQL for the block whose new databases have PostGIS, and yield its DATABASE_URL.
+
+    Only a superuser may create the extension, and devdb's has no way in but single-user mode.
+    """
+    with Cluster(directory / "cluster", throw_away=True) as cluster:
+        pass
+    programs = Programs(reachable(cluster.binaries, cluster.account), cluster.account)
+    # Without exit_on_error: the extension's script handles errors of its own.
+    create = "CREATE EXTENSION postgis\n"
+    programs.run("postgres", ["--single", "template1"], cluster.data, stdin=create)
+    with cluster:
+        yield {"DATABASE_URL": cluster.url}
 
 
 def missing_for_postgis() -> str | None:
