@@ -79,6 +79,8 @@ def assert_software_worked(responses: list[Response]) -> None:
     """Assert that the software did something, where that can be seen from outside."""
     if SOFTWARE in {"sentry", "opentelemetry"}:
         assert max(int(each.headers["x-sent"]) for each in responses) > len(responses)
+    if SOFTWARE == "opentelemetry":
+        assert {each.headers["x-commented"] for each in responses} == {"True"}
     elif SOFTWARE == "toolbar":
         assert all(b"djDebug" in each.body for each in responses)
     elif SOFTWARE == "drf":

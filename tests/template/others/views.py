@@ -22,6 +22,15 @@ def connection_used() -> str:
         return str(cursor.fetchone()[0])
 
 
+def has_comment() -> bool:
+    """Return True if the statements of this request carry the id of its trace."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT query ~ 'traceparen[t]' FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def use_database() -> list[str]:
     """Write and read in a transaction, wait, and read again. Return the connections used."""
     with transaction.atomic():
@@ -42,13 +51,16 @@ def mark(response: HttpResponse, connections: list[str]) -> HttpResponse:
 
 def page(request: HttpRequest) -> HttpResponse:
     """Answer a page, which the toolbar extends."""
-    return mark(HttpResponse(PAGE.format(Note.objects.count())), use_database())
+    response = HttpResponse(PAGE.format(Note.objects.count()))
+    response["X-Commented"] = str(has_comment())
+    return mark(response, use_database())
 
 
 async def async_page(request: HttpRequest) -> HttpResponse:
     """Answer the same page from the event loop."""
-    count = await Note.objects.acount()
-    return mark(HttpResponse(PAGE.format(count)), await sync_to_async(use_database)())
+    response = HttpResponse(PAGE.format(await Note.objects.acount()))
+    response["X-Commented"] = str(await sync_to_async(has_comment)())
+    return mark(response, await sync_to_async(use_database)())
 
 
 def places(request: HttpRequest) -> HttpResponse:
