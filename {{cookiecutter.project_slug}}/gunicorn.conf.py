@@ -4,12 +4,14 @@
 from environs import Env, EnvError, validate
 
 from config import logs
+from config.proxies import trusted_proxies
 
 _env = Env()
 if _file := os.environ.get("ENV_FILE", str(Path(__file__).with_name(".env"))):
     _env.read_env(_file, recurse=False)
 try:
     _debug = _env.bool("DEBUG", default=False)
+    _proxies = trusted_proxies(_env)
     _port = _env.int("PORT", default=8000, validate=validate.Range(min=1, max=65535))
     _workers = _env.int("WEB_CONCURRENCY", default=2, validate=validate.Range(min=1))
 {% if cookiecutter.worker_class == 'gthread' %}
@@ -42,7 +44,7 @@ control_socket_disable = True
 
 # The proxies whose X-Forwarded-Proto gunicorn trusts. If the proxy that ends TLS is missing here,
 # the redirect to HTTPS does not end.
-forwarded_allow_ips = _env.str("FORWARDED_ALLOW_IPS", default="127.0.0.1,::1")
+forwarded_allow_ips = ",".join(_proxies)
 
 # Recycling hides leaks, so it is off. When GUNICORN_CMD_ARGS="--max-requests 10000" turns it on,
 # the jitter keeps workers from recycling all at once.

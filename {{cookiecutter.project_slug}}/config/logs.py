@@ -1,11 +1,15 @@
 """Logs: one line on standard error for each event, as JSON in production, readable with DEBUG."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+RESERVED = ("event", "level", "logger", "positional_args", "request_id", "timestamp")
 
 
 def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
@@ -14,6 +18,7 @@ def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
     The loggers of Django, gunicorn, connection_slots and `apps` log from INFO, all others, which
     are those of libraries, from WARNING.
     """
+    logging.captureWarnings(True)
     console = {"handlers": ["console"], "level": "INFO", "propagate": False}
     return {
         "version": 1,
@@ -26,7 +31,7 @@ def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
                     structlog.contextvars.merge_contextvars,
                     structlog.stdlib.add_log_level,
                     structlog.stdlib.add_logger_name,
-                    structlog.stdlib.ExtraAdder(),
+                    add_extra,
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     add_gunicorn_fields,
                 ],
@@ -45,18 +50,27 @@ def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
+def add_extra(logger: Any, method: str, event: EventDict) -> EventDict:
+    """Add the values of `extra`, under another name where the log has a field of that name."""
+    extra = structlog.stdlib.ExtraAdder()(logger, method, {"_record": event["_record"]})
+    del extra["_record"]
+    for name, value in extra.items():
+        event[f"extra_{name}" if name in RESERVED else name] = value
+    return event
+
+
 def add_gunicorn_fields(logger: Any, method: str, event: EventDict) -> EventDict:
     """Describe a request in fields, from the values that gunicorn has for its access log.
 
     gunicorn logs outside requests: the context of its thread may be that of an earlier one.
     """
     arguments = event.pop("positional_args", None)
-    if not event["logger"].startswith("gunicorn."):
+    if not event["_record"].name.startswith("gunicorn."):
         return event
     event.pop("request_id", None)
-    if event["logger"] == "gunicorn.access":
+    if event["_record"].name == "gunicorn.access":
         event.update(
-            event=f"{arguments['m']} {arguments['U']} {arguments['s']}",
+            event=f"{arguments['m']} {quote(arguments['U'] or '-')} {arguments['s']}",
             method=arguments["m"],
             path=arguments["U"],
             query=arguments["q"],

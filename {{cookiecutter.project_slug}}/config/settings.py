@@ -6,6 +6,7 @@ from pathlib import Path
 from environs import Env, EnvValidationError, validate
 
 from config import logs
+from config.proxies import trusted_proxies
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -24,7 +25,7 @@ ALLOWED_HOSTS = (
 SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 3600
 # The proxies whose X-Request-ID is trusted; gunicorn.conf.py trusts their X-Forwarded-Proto.
-FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=["127.0.0.1", "::1"])
+FORWARDED_ALLOW_IPS = trusted_proxies(env)
 # HSTS for subdomains and the preload list of browsers are decisions of the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 

@@ -15,7 +15,8 @@ class SessionMiddleware(OnEventLoop, DjangoSession):
 
     def may_wait(self, request: Any) -> bool:
         """Return True if the session has to be saved."""
-        return bool(request.session.modified or settings.SESSION_SAVE_EVERY_REQUEST)
+        session = getattr(request, "session", None)  # a view may have removed it
+        return bool(getattr(session, "modified", False) or settings.SESSION_SAVE_EVERY_REQUEST)
 
 
 class AuthenticationMiddleware(OnEventLoop, DjangoAuthentication):
