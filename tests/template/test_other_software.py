@@ -8,7 +8,7 @@ import ctypes.util
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,7 +96,10 @@ def test_connections_are_bounded_and_reused(
     chosen = ["tests/others", "--ds", f"tests.others.settings.{software}"]
     # record_property() warns about the default family.
     written = ["-o", "junit_family=xunit1", "--junitxml=result.xml"]
-    with postgis_server(tmp_path) if software == "postgis" else nullcontext({}) as environment:
+    with ExitStack() as stack:
+        environment = {}
+        if software == "postgis":
+            environment = stack.enter_context(postgis_server(tmp_path))
         project.run("uv", "run", "--no-sync", "pytest", *chosen, *written, **environment)
     record_property("measured", measured(project.directory / "result.xml", f"{gateway}-{software}"))
 
