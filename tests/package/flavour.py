@@ -5,6 +5,7 @@
 Monkey-patching and the choice of the driver have to come before anything else is imported.
 """
 
+import os
 import sys
 
 FLAVOURS = [
@@ -24,6 +25,7 @@ def main() -> int:
         sys.exit(__doc__)
     if (threads, driver) not in FLAVOURS:
         sys.exit(f"choose one of {', '.join(' '.join(flavour) for flavour in FLAVOURS)}")
+    os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"  # trio has one, which eventlet breaks
     if threads == "gevent":
         from gevent import monkey
 

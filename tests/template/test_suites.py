@@ -113,13 +113,16 @@ def test_tests_pass_without_root(install: Install) -> None:
     # pytest's temporary directories are closed to other users.
     copy = Path("/tmp") / f"as-nobody-{os.getpid()}"  # noqa: S108
     try:
-        shutil.copytree(project.directory, copy, ignore=shutil.ignore_patterns(".venv"))
+        ignored = shutil.ignore_patterns(".venv", "staticfiles")
+        shutil.copytree(project.directory, copy, ignore=ignored)
         subprocess.run(
             ["uv", "sync", "--quiet"],  # noqa: S607
             cwd=copy,
             env=project.environment | {"UV_PYTHON": python},
             check=True,
         )
+        # The service's static files are collected into its directory, as its owner does.
+        subprocess.run(["chown", "--recursive", "nobody:nogroup", copy], check=True)  # noqa: S607
         done = subprocess.run(
             [copy / ".venv" / "bin" / "python", "-m", "pytest", "tests/test_notes.py"],
             cwd=copy,

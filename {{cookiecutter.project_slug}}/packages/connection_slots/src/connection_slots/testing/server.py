@@ -94,12 +94,16 @@ class Gunicorn:
         return len(ended)
 
     def wait_until_idle(self) -> None:
-        """Return when no query has run for half a second: what clients abandoned has ended."""
+        """Return when what clients abandoned has ended.
+
+        That is when no query has run for half a second, and a probe is answered at once: before,
+        greenlets of abandoned requests may still wait for the processor.
+        """
         busy_at = time.monotonic()
 
         def is_idle() -> bool:
             nonlocal busy_at
-            if any(each.active for each in self.connections()):
+            if any(each.active for each in self.connections()) or self.get("/livez").seconds > 0.3:
                 busy_at = time.monotonic()
             return time.monotonic() - busy_at > 0.5
 
