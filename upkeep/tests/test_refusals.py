@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from upkeep_helpers import OLD, edit, files, git, service, upkeep
 
 Break = Callable[[Path], object]
@@ -39,7 +40,9 @@ def unknown_template(project: Path) -> None:
 
 
 def unknown_commit(project: Path) -> None:
-    edit(project / ".cruft.json", f'"commit": "{OLD}",\n  "context"', '"commit": "v0",\n  "context"')
+    edit(
+        project / ".cruft.json", f'"commit": "{OLD}",\n  "context"', '"commit": "v0",\n  "context"'
+    )
     git("commit", "--quiet", "--all", "--message", "unknown", cwd=project)
 
 

@@ -4,20 +4,32 @@ import itertools
 from pathlib import Path
 
 import pytest
-from upkeep_helpers import OLD, baked, commit, edit, files, service, upkeep
 
-from baking.combinations import PROMPTS, PYTHON, Combination
+from baking.combinations import PROMPTS, Combination
 from baking.interpreters import NoInterpreter
 from baking.project import Project
+from gunicorn_upkeep.template import Version
+from upkeep_helpers import (
+    OLD,
+    baked,
+    cached_bake,
+    commit,
+    edit,
+    files,
+    git,
+    service,
+    template,
+    upkeep,
+)
 
 OWN_FILE = "notes/reports.py"
-# A line that all bakes have, far from what the answers change.
-OLD_LINE, OWN_LINE = "db_index=True", "db_index=False"
 
 
-def own_line(project: Path) -> None:
-    """Edit a line of the service."""
-    edit(project / ".editorconfig", "root = true", "root = false")
+@pytest.fixture(autouse=True)
+def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bake each set of answers once in this process, except in slow tests."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr(Version, "bake", cached_bake)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +61,13 @@ def test_switch_equals_a_fresh_bake(
 ) -> None:
     project = service(tmp_path / "project", **old)
     (project / OWN_FILE).write_text("# ours\n")
-    own_line(project)
+    edit(project / "AGENTS.md", "# Before you change", "# Before anyone changes")
     commit(project)
     result = upkeep("switch", project, *(f"{name}={value}" for name, value in new.items()))
     assert (result.code, result.err) == (0, "")
     expected = files(baked(OLD, **old | new)) | {OWN_FILE: b"# ours\n"}
-    expected[".editorconfig"] = expected[".editorconfig"].replace(b"= true", b"= false", 1)
+    edited = expected["AGENTS.md"].replace(b"# Before you change", b"# Before anyone changes")
+    expected["AGENTS.md"] = edited
     assert files(project) == expected
 
 
@@ -74,17 +87,6 @@ def test_edit_of_a_file_that_goes_is_a_conflict(tmp_path: Path) -> None:
     assert (project / "templates" / "home.html").read_text() == "<h1>Ours</h1>\n"
 
 
-class Switched(Project):
-    """A service that was switched, installed."""
-
-    def __init__(self, directory: Path, combination: Combination, *answers: str) -> None:
-        self.combination = combination
-        self.environment = self.inherited(directory)
-        self.directory = service(directory, **combination.answers)
-        assert upkeep("switch", directory, *answers).code == 0
-        self.install()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("combination", "answer"),
@@ -100,8 +102,15 @@ class Switched(Project):
 def test_switched_service_passes_its_tests(
     combination: Combination, answer: str, tmp_path: Path
 ) -> None:
+    """The service is installed before the switch, as a living one is, and after it."""
     try:
-        project = Switched(tmp_path / "project", combination, answer)
+        project = Project(tmp_path / "output", combination)
     except NoInterpreter as reason:
-        pytest.skip(f"{reason} ({PYTHON[combination.django_version]})")
+        pytest.skip(str(reason))
+    address = f"file://{template()}"
+    edit(project.directory / ".cruft.json", '"template": "unknown"', f'"template": "{address}"')
+    git("init", "--quiet", cwd=project.directory)
+    commit(project.directory)
+    assert upkeep("switch", project.directory, answer).code == 0
+    project.install()
     project.run("uv", "run", "pytest")

@@ -1,16 +1,36 @@
 """A service moves to another version of the template, and keeps what its team wrote."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from upkeep_helpers import NEW, NEWEST, OLD, baked, commit, edit, files, git, service, upkeep
 
 from baking.combinations import SUPPORTED
-
-KINDS = sorted(
-    {(each.worker_class, each.service_kind, each.database_driver) for each in SUPPORTED}
+from gunicorn_upkeep.template import Version
+from upkeep_helpers import (
+    NEW,
+    NEWEST,
+    OLD,
+    baked,
+    cached_bake,
+    commit,
+    edit,
+    files,
+    git,
+    service,
+    upkeep,
 )
+
+KINDS = sorted({(each.worker_class, each.service_kind, each.database_driver) for each in SUPPORTED})
+
+
+@pytest.fixture(autouse=True)
+def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bake each set of answers once in this process, except in slow tests."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr(Version, "bake", cached_bake)
 
 
 @pytest.mark.parametrize(("worker_class", "kind", "driver"), KINDS)
@@ -24,6 +44,15 @@ def test_update_equals_a_fresh_bake(
     assert files(project) == files(baked(NEWEST, **answers))
     assert git("log", "--oneline", cwd=project).count("\n") == 1
     assert git("diff", "--cached", "--name-only", cwd=project) == ""
+
+
+def test_command_bakes_and_merges(tmp_path: Path) -> None:
+    project = service(tmp_path / "project", worker_class="gevent")
+    command = [sys.executable, "-m", "gunicorn_upkeep", "update", "."]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{OLD} -> {NEWEST}\n")
+    assert files(project) == files(baked(NEWEST, worker_class="gevent"))
 
 
 def test_new_prompt_gets_its_default(tmp_path: Path) -> None:
