@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from upkeep_helpers import NEWEST, OLD, baked, commit, edit, files, git, service, template, upkeep
 
-# cruft gives a tag no meaning of its own, and prints what the hooks print.
-CRUFT = [str(Path(sys.executable).with_name("cruft"))]
+CRUFT = Path(sys.executable).with_name("cruft")
 
 
 def cruft(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run cruft in a project and return the finished process."""
-    return subprocess.run([*CRUFT, *arguments], cwd=cwd, capture_output=True, text=True)
+    return subprocess.run([CRUFT, *arguments], cwd=cwd, capture_output=True, text=True)
 
 
 def record(project: Path) -> dict[str, object]:
