@@ -54,7 +54,8 @@ def output(
     """
     done = run(*arguments, cwd=cwd, environment=environment, given=given)
     if done.returncode:
-        raise Refused(f"git {arguments[0]}: {reason(done)}")
+        command = next(each for each in map(str, arguments) if not each.startswith("-"))
+        raise Refused(f"git {command}: {reason(done)}")
     return done.stdout.removesuffix("\n")
 
 

@@ -168,7 +168,8 @@ def _without_packages(
         elif present[name] != tree:
             notes.append(f"{path} is replaced whole, with the changes that were made to it here")
             scratch.git("rm", "-r", "--cached", "--quiet", "--", path)
-            scratch.git("read-tree", f"--prefix={path}/", tree)
+            # -i: without it, git wants a working tree.
+            scratch.git("read-tree", "-i", f"--prefix={path}/", tree)
     return scratch.git("write-tree"), tuple(gone), notes
 
 
