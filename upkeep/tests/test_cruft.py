@@ -9,6 +9,8 @@ import pytest
 
 from upkeep_helpers import NEWEST, OLD, baked, commit, edit, files, git, service, template, upkeep
 
+# One process bakes each set of answers once.
+pytestmark = pytest.mark.xdist_group("upkeep")
 CRUFT = Path(sys.executable).with_name("cruft")
 
 

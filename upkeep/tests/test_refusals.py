@@ -8,6 +8,8 @@ import pytest
 
 from upkeep_helpers import OLD, edit, files, git, service, upkeep
 
+# One process bakes each set of answers once.
+pytestmark = pytest.mark.xdist_group("upkeep")
 Break = Callable[[Path], object]
 
 

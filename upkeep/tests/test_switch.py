@@ -22,6 +22,8 @@ from upkeep_helpers import (
     upkeep,
 )
 
+# One process bakes each set of answers once.
+pytestmark = pytest.mark.xdist_group("upkeep")
 OWN_FILE = "notes/reports.py"
 
 

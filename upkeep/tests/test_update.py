@@ -23,6 +23,8 @@ from upkeep_helpers import (
     upkeep,
 )
 
+# One process bakes each set of answers once.
+pytestmark = pytest.mark.xdist_group("upkeep")
 KINDS = sorted({(each.worker_class, each.service_kind, each.database_driver) for each in SUPPORTED})
 
 
