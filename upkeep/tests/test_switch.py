@@ -38,7 +38,11 @@ def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     ("old", "new"),
     [
         *(
-            ({"worker_class": old}, {"worker_class": new})
+            pytest.param(
+                {"worker_class": old},
+                {"worker_class": new},
+                marks=[] if "gthread" in (old, new) else [pytest.mark.slow],
+            )
             for old, new in itertools.permutations(PROMPTS["worker_class"], 2)
         ),
         *(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baking.combinations import SUPPORTED
+from baking.combinations import SELECTED, SUPPORTED
 from gunicorn_upkeep.template import Version
 from upkeep_helpers import (
     NEW,
@@ -26,6 +26,7 @@ from upkeep_helpers import (
 # One process bakes each set of answers once.
 pytestmark = pytest.mark.xdist_group("upkeep")
 KINDS = sorted({(each.worker_class, each.service_kind, each.database_driver) for each in SUPPORTED})
+QUICK = {(each.worker_class, each.service_kind, each.database_driver) for each in SELECTED}
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,10 @@ def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Version, "bake", cached_bake)
 
 
-@pytest.mark.parametrize(("worker_class", "kind", "driver"), KINDS)
+@pytest.mark.parametrize(
+    ("worker_class", "kind", "driver"),
+    [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.slow]) for each in KINDS],
+)
 def test_update_equals_a_fresh_bake(
     worker_class: str, kind: str, driver: str, tmp_path: Path
 ) -> None:
