@@ -168,6 +168,7 @@ def test_psycogreen_is_used_where_needed(combination: Combination, bake: Bake) -
     }
     found = owned_files(bake(combination))
     assert ("patch_psycopg()" in found["gunicorn.conf.py"]) is needed
+    del found[".cruft.json"]  # it has an answer of that name
     assert ("psycogreen" in "".join(found.values())) is needed
 
 
