@@ -235,7 +235,8 @@ def test_generating_twice_gives_the_same(bake: Bake, tmp_path: Path) -> None:
 @every_combination
 def test_every_variable_is_in_the_example(combination: Combination, bake: Bake) -> None:
     found = owned_files(bake(combination))
-    sources = found["config/settings.py"] + found["gunicorn.conf.py"]
+    readers = ("config/proxies.py", "config/settings.py", "gunicorn.conf.py")
+    sources = "".join(found[path] for path in readers)
     read = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", sources))
     read |= set(re.findall(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"", sources))
     offered = set(re.findall(r"^#?([A-Z_]+)=", found[".env.example"], re.MULTILINE))
