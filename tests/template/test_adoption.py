@@ -2,11 +2,9 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import pytest
 
 from baking.combinations import ROOT
 from connection_slots.testing.clients import load, statuses
+from connection_slots.testing.server import free_port, wait_for
 from devdb import Cluster
 
 GUIDE = (ROOT / "docs" / "adopting.md").read_text()
@@ -53,7 +52,6 @@ class Service:
     def __init__(self, directory: Path, settings: Path, package: str, worker_class: str) -> None:
         self.directory = directory
         self.settings = settings  # the module that runs in production
-        self.package = package  # of wsgi.py and asgi.py
         self.worker_class = worker_class
         gateway = "asgi" if worker_class == "asgi" else "wsgi"
         self.gateway_file = directory / package / f"{gateway}.py"
@@ -81,7 +79,8 @@ def append(path: Path, text: str) -> None:
 
 
 def plain(directory: Path, worker_class: str) -> Service:
-    """Return what `django-admin startproject` makes, with PostgreSQL."""
+    """Return what `django-admin startproject` makes in a new directory, with PostgreSQL."""
+    directory.mkdir()
     command = [sys.executable, "-m", "django", "startproject", "shop", str(directory)]
     subprocess.run(command, check=True)
     settings = directory / "shop" / "settings.py"
@@ -117,8 +116,7 @@ def like_cookiecutter_django(directory: Path, worker_class: str) -> Service:
 @contextmanager
 def serving(service: Service, url: str, log: Path) -> Iterator[int]:
     """Run the service's gunicorn for the block, and yield its port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *service.command, f"--bind=127.0.0.1:{port}"],
@@ -128,19 +126,21 @@ def serving(service: Service, url: str, log: Path) -> Iterator[int]:
             stderr=subprocess.STDOUT,
         )
     try:
-        give_up = time.monotonic() + DEADLINE
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=10).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < give_up, log.read_text()
-                time.sleep(0.1)
+        wait_for(lambda: serves(port, process, log), f"gunicorn to serve, see {log}", DEADLINE)
         yield port
     finally:
         process.terminate()
         process.wait(DEADLINE)
+
+
+def serves(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Return True if the page is answered. Raises AssertionError if gunicorn has ended."""
+    assert process.poll() is None, log.read_text()
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=10).close()
+    except OSError:
+        return False
+    return True
 
 
 class Peak(threading.Thread):
@@ -195,7 +195,7 @@ def test_guide_bounds_connections(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    service = make(make_directory(tmp_path), worker_class)
+    service = make(tmp_path / "service", worker_class)
     with Cluster(
         tmp_path / "database", name="shop", throw_away=True, max_connections=200
     ) as cluster:
@@ -210,7 +210,7 @@ def test_guide_bounds_connections(
 @pytest.mark.parametrize("missing", ["settings", "gunicorn"])
 def test_half_the_guide_is_refused(missing: str, tmp_path: Path) -> None:
     """Without one of the steps gunicorn does not start, and says what is missing."""
-    service = plain(make_directory(tmp_path), "gevent")
+    service = plain(tmp_path / "service", "gevent")
     service.adopt()
     if missing == "gunicorn":
         (service.directory / "gunicorn.conf.py").write_text("worker_class = 'gevent'\n")
@@ -227,9 +227,3 @@ def test_half_the_guide_is_refused(missing: str, tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "connection_slots.E00" in done.stderr
-
-
-def make_directory(tmp_path: Path) -> Path:
-    directory = tmp_path / "service"
-    directory.mkdir()
-    return directory

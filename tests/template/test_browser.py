@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import socket
 import ssl
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from selenium.webdriver.common.by import By
 
 from baking.combinations import ROOT, Combination
 from baking.project import Project
+from connection_slots.testing.server import free_port, wait_for
 from devdb import Cluster
 from tests.template.conftest import Install
 
@@ -81,8 +80,7 @@ def site(request: pytest.FixtureRequest, install: Install, tmp_path: Path) -> It
 @contextmanager
 def serving(project: Project, certificate: list[str], environment: dict[str, str]) -> Iterator[str]:
     """Run gunicorn with TLS for the block, and yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [project.directory / ".venv" / "bin" / "gunicorn", *certificate],
         cwd=project.directory,
@@ -90,24 +88,21 @@ def serving(project: Project, certificate: list[str], environment: dict[str, str
     )
     address = f"https://localhost:{port}"
     try:
-        wait_until_ready(address, process)
+        wait_for(lambda: is_ready(address, process), "gunicorn to serve", DEADLINE)
         yield address
     finally:
         process.terminate()
         process.wait(DEADLINE)
 
 
-def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
-    """Return when the service answers. Raises AssertionError if it ends or is late."""
-    give_up = time.monotonic() + DEADLINE
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/readyz", timeout=5, context=UNVERIFIED):  # noqa: S310
-                return
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < give_up
-            time.sleep(0.1)
+def is_ready(address: str, process: subprocess.Popen[bytes]) -> bool:
+    """Return True if the service answers. Raises AssertionError if it has ended."""
+    assert process.poll() is None
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=5, context=UNVERIFIED):  # noqa: S310
+            return True
+    except OSError:
+        return False
 
 
 def self_signed(directory: Path) -> list[str]:

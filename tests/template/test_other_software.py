@@ -6,7 +6,6 @@ in docs/other-software.md is from such a run.
 
 import ctypes.util
 import subprocess
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from devdb import Cluster
 from devdb.binaries import reachable
 from devdb.programs import Programs
 from tests.template.conftest import Install
-from tests.template.tools import add_other_software, add_packages
+from tests.template.tools import add_other_software, add_packages, measured
 
 pytestmark = pytest.mark.slow
 
@@ -102,18 +101,6 @@ def test_connections_are_bounded_and_reused(
             environment = stack.enter_context(postgis_server(tmp_path))
         project.run("uv", "run", "--no-sync", "pytest", *chosen, *written, **environment)
     record_property("measured", measured(project.directory / "result.xml", f"{gateway}-{software}"))
-
-
-def measured(result: Path, name: str) -> list[tuple[str, ...]]:
-    """Return a row for each load that counted connections, from a JUnit file."""
-    rows = []
-    for case in ElementTree.parse(result).iter("testcase"):  # noqa: S314 - written by the suite
-        found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
-        page = case.attrib["name"].partition("[")[2].rstrip("]")
-        figures = (found[each] for each in ("requests", "bound", "peak", "opened"))
-        rows.append((f"{name}, {page}", *figures))
-    assert rows
-    return rows
 
 
 @contextmanager

@@ -4,11 +4,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ import pytest
 from baking.combinations import DEFAULT, PROMPTS, PYTHON, ROOT, SELECTED, SUPPORTED, Combination
 from baking.interpreters import interpreters
 from baking.project import TIMEOUT
+from connection_slots.testing.server import free_port
 from tests.template.conftest import Install
+from tests.template.tools import add_packages, measured
 
 NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
@@ -42,19 +42,6 @@ def test_project_passes_its_own_tests(
     project = install(combination)
     project.run("uv", "run", "poe", "check", PYTEST_ADDOPTS="--junitxml=result.xml")
     record_property("measured", measured(project.directory / "result.xml", str(combination)))
-
-
-def measured(result: Path, name: str) -> list[tuple[str, ...]]:
-    """Return a row for each load that counted connections, from a JUnit file."""
-    rows = []
-    for case in ElementTree.parse(result).iter("testcase"):  # noqa: S314 - written by the suite
-        found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
-        if "peak" in found:
-            clients = re.findall(r"\[(.*)\]", case.attrib["name"])[0]
-            figures = (found[name] for name in ("requests", "bound", "peak", "opened"))
-            rows.append((f"{name}, {clients}", *figures))
-    assert rows
-    return rows
 
 
 def test_tests_pass_on_postgresql_from_pypi(install: Install) -> None:
@@ -85,8 +72,7 @@ def test_second_driver_changes_nothing(worker_class: str, install: Install, tmp_
     """A dependency may bring psycopg 3, which Django prefers, into a project with psycopg2."""
     sound = install(Combination(worker_class, "psycopg2", "5.2"))
     project = sound.copy(tmp_path / "project")
-    environment = str(project.directory / ".venv")
-    project.run("uv", "pip", "install", "--quiet", "--python", environment, "psycopg[binary]")
+    add_packages(project, "psycopg[binary]")
     tests = ["tests/test_connections.py", "-k", "bounded or clean"]
     project.run("uv", "run", "--no-sync", "pytest", *tests)
 
@@ -94,11 +80,10 @@ def test_second_driver_changes_nothing(worker_class: str, install: Install, tmp_
 def test_second_driver_is_refused_with_eventlet(install: Install, tmp_path: Path) -> None:
     """psycopg 3 would block the whole worker."""
     project = install(Combination("eventlet", "psycopg2", "5.2")).copy(tmp_path / "project")
-    environment = str(project.directory / ".venv")
-    project.run("uv", "pip", "install", "--quiet", "--python", environment, "psycopg[binary]")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    done = project.attempt("uv", "run", "--no-sync", "devdb", "run", "gunicorn", PORT=port)
+    add_packages(project, "psycopg[binary]")
+    done = project.attempt(
+        "uv", "run", "--no-sync", "devdb", "run", "gunicorn", PORT=str(free_port())
+    )
     assert done.returncode != 0
     assert "psycopg 3 does not support eventlet" in done.stdout + done.stderr
 
@@ -149,8 +134,7 @@ def test_readme_command_starts_a_service(tmp_path: Path) -> None:
     command = re.findall(r"^\$ (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)[0]
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)  # noqa: S607
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"PORT": str(port), "UV_PYTHON_DOWNLOADS": "never"}
     environment.pop("VIRTUAL_ENV", None)
     service = subprocess.Popen(

@@ -1,8 +1,9 @@
-"""Run the programs that check configuration files, and add tests and packages to a project."""
+"""Check configuration files, add tests and packages to a project, and read its results."""
 
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import yaml
@@ -31,12 +32,11 @@ def assert_workflow_passes(workflow: Path, policy: Path) -> None:
 
 def add_fault_tests(project: Project) -> None:
     """Copy the fault tests into a generated project as tests/faults, with their proxy."""
-    tests = project.directory / "tests"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "tests" / "template" / "faults", tests / "faults", ignore=ignored)
-    (tests / "package").mkdir()
+    _add_tests(project, "faults")
+    package = project.directory / "tests" / "package"
+    package.mkdir()
     for name in ("__init__.py", "proxy.py"):
-        shutil.copy(ROOT / "tests" / "package" / name, tests / "package" / name)
+        shutil.copy(ROOT / "tests" / "package" / name, package / name)
 
 
 def add_other_software(project: Project) -> None:
@@ -59,3 +59,16 @@ def add_packages(project: Project, *requirements: str) -> None:
     """Install packages into a project's virtual environment, which no other project may share."""
     environment = str(project.directory / ".venv")
     project.run("uv", "pip", "install", "--quiet", "--python", environment, *requirements)
+
+
+def measured(result: Path, name: str) -> list[tuple[str, ...]]:
+    """Return a row for each load that counted connections, from a JUnit file."""
+    rows = []
+    for case in ElementTree.parse(result).iter("testcase"):  # noqa: S314 - written by the suite
+        found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        if "peak" in found:
+            load = case.attrib["name"].partition("[")[2].rstrip("]")
+            figures = (found[each] for each in ("requests", "bound", "peak", "opened"))
+            rows.append((f"{name}, {load}", *figures))
+    assert rows
+    return rows

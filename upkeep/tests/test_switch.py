@@ -8,11 +8,10 @@ import pytest
 from baking.combinations import PROMPTS, Combination
 from baking.interpreters import NoInterpreter
 from baking.project import Project
-from gunicorn_upkeep.template import Version
 from upkeep_helpers import (
     OLD,
     baked,
-    cached_bake,
+    bakes_are_cached,  # noqa: F401 - a fixture that is used by itself
     commit,
     edit,
     files,
@@ -25,13 +24,6 @@ from upkeep_helpers import (
 # One process bakes each set of answers once.
 pytestmark = pytest.mark.xdist_group("upkeep")
 OWN_FILE = "notes/reports.py"
-
-
-@pytest.fixture(autouse=True)
-def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bake each set of answers once in this process, except in slow tests."""
-    if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr(Version, "bake", cached_bake)
 
 
 @pytest.mark.parametrize(

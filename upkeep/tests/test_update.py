@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from baking.combinations import SELECTED, SUPPORTED
-from gunicorn_upkeep.template import Version
 from upkeep_helpers import (
     NEW,
     NEWEST,
     OLD,
     baked,
-    cached_bake,
+    bakes_are_cached,  # noqa: F401 - a fixture that is used by itself
     commit,
     edit,
     files,
@@ -27,13 +26,6 @@ from upkeep_helpers import (
 pytestmark = pytest.mark.xdist_group("upkeep")
 KINDS = sorted({(each.worker_class, each.service_kind, each.database_driver) for each in SUPPORTED})
 QUICK = {(each.worker_class, each.service_kind, each.database_driver) for each in SELECTED}
-
-
-@pytest.fixture(autouse=True)
-def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bake each set of answers once in this process, except in slow tests."""
-    if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr(Version, "bake", cached_bake)
 
 
 @pytest.mark.parametrize(

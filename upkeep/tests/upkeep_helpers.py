@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cookiecutter.main import cookiecutter
 
 from baking.combinations import PROMPTS
@@ -124,6 +125,13 @@ def cached_bake(version: Version, answers: dict[str, str], output: Path) -> tupl
     context = json.loads(record.read_text())["context"]["cookiecutter"]
     record.unlink()
     return output, context
+
+
+@pytest.fixture(autouse=True)
+def bakes_are_cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bake each set of answers once in this process, except in slow tests."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr(Version, "bake", cached_bake)
 
 
 def service(directory: Path, version: str = OLD, **answers: str) -> Path:

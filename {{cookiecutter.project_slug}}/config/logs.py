@@ -10,6 +10,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 RESERVED = ("event", "level", "logger", "positional_args", "request_id", "timestamp")
+READ_EXTRA = structlog.stdlib.ExtraAdder()
 
 
 def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def configuration(*, debug: bool, apps: Sequence[str] = ()) -> dict[str, Any]:
 
 def add_extra(logger: Any, method: str, event: EventDict) -> EventDict:
     """Add the values of `extra`, under another name where the log has a field of that name."""
-    extra = structlog.stdlib.ExtraAdder()(logger, method, {"_record": event["_record"]})
+    extra = READ_EXTRA(logger, method, {"_record": event["_record"]})
     del extra["_record"]
     for name, value in extra.items():
         event[f"extra_{name}" if name in RESERVED else name] = value
