@@ -1,15 +1,13 @@
 """How gunicorn serves this project. Settings: https://docs.gunicorn.org/en/stable/settings.html"""
 
 {% include "gunicorn/imports-" ~ cookiecutter.__views ~ ".py" %}
-from environs import Env, EnvError, validate
+from environs import EnvError, validate
 
 from config import logs
-from config.proxies import trusted_proxies
+from config.environment import environment, trusted_proxies
 
-_env = Env()
-if _file := os.environ.get("ENV_FILE", str(Path(__file__).with_name(".env"))):
-    _env.read_env(_file, recurse=False)
 try:
+    _env = environment()
     _debug = _env.bool("DEBUG", default=False)
     _proxies = trusted_proxies(_env)
     _port = _env.int("PORT", default=8000, validate=validate.Range(min=1, max=65535))

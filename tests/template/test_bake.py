@@ -235,7 +235,7 @@ def test_generating_twice_gives_the_same(bake: Bake, tmp_path: Path) -> None:
 @every_combination
 def test_every_variable_is_in_the_example(combination: Combination, bake: Bake) -> None:
     found = owned_files(bake(combination))
-    readers = ("config/proxies.py", "config/settings.py", "gunicorn.conf.py")
+    readers = ("config/environment.py", "config/settings.py", "gunicorn.conf.py")
     sources = "".join(found[path] for path in readers)
     read = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", sources))
     read |= set(re.findall(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"", sources))

@@ -1,18 +1,15 @@
 """Django settings: one file, driven by the environment (.env.example lists the variables)."""
 
-import os
 from pathlib import Path
 
-from environs import Env, EnvValidationError, validate
+from environs import EnvValidationError, validate
 
 from config import logs
-from config.proxies import trusted_proxies
+from config.environment import environment, trusted_proxies
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Env()
-if env_file := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
-    env.read_env(env_file, recurse=False)
+env = environment()
 
 # Security. Everything that needs HTTPS is on, except with DEBUG.
 DEBUG = env.bool("DEBUG", default=False)
@@ -48,6 +45,12 @@ REPLICAS = env.int("REPLICAS", default=1, validate=validate.Range(min=1))
 DATABASE_BACKGROUND_CONNECTIONS = env.int(
     "DATABASE_BACKGROUND_CONNECTIONS", default=0, validate=validate.Range(min=0)
 )
+# "transaction" behind PgBouncer: sessions are shared then, and keep nothing between transactions.
+DATABASE_POOLER = env.str(
+    "DATABASE_POOLER", default="", validate=validate.OneOf(["", "transaction"])
+)
+# While this file exists, /readyz is 503: the platform creates it before it stops the service.
+DRAIN_FILE = env.str("DRAIN_FILE", default="")
 
 _database = env.dj_db_url("DATABASE_URL")
 _database_options = _database.get("OPTIONS", {})
@@ -60,12 +63,21 @@ if _database.get("ENGINE") != "django.db.backends.postgresql" or not _database.g
 DATABASE_STATEMENT_TIMEOUT = env.int(
     "DATABASE_STATEMENT_TIMEOUT", default=15, validate=validate.Range(min=0)
 )
+if not DATABASE_POOLER:  # PgBouncer refuses them: `manage.py database_budget --sql` says what to do
+    # PostgreSQL ends a statement before gunicorn's timeout (30 s), and an idle transaction before it
+    # blocks others for long. It notices that a worker was killed, and ends its statement.
+    _database_options["options"] = (
+        f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
+        " -c idle_in_transaction_session_timeout=30s"
+        " -c client_connection_check_interval=2s " + _database_options.get("options", "")
+    )
 DATABASES = {
     "default": {
         **_database,
         "ENGINE": "connection_slots.backend",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60, validate=validate.Range(min=0)),
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": bool(DATABASE_POOLER),
         "OPTIONS": {
             # The backend appends the pid of the worker, as seen in pg_stat_activity.
             "application_name": "{{ cookiecutter.project_slug }}",
@@ -77,12 +89,6 @@ DATABASES = {
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
-            # PostgreSQL ends a statement before gunicorn's timeout (30 s), and an idle
-            # transaction before it blocks others for long.
-            "options": f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
-            " -c idle_in_transaction_session_timeout=30s"
-            # PostgreSQL notices that a worker was killed, and ends its statement.
-            " -c client_connection_check_interval=2s " + _database_options.pop("options", ""),
             **_database_options,
         },
     }

@@ -32,6 +32,7 @@ if not settings.configured:
     django.setup()
 
 from django.db import connection, connections
+from django.test import override_settings
 
 from connection_slots import slots
 
@@ -56,6 +57,17 @@ def pool() -> Iterator[Any]:
     yield slots.pool
     slots.uninstall()
     connections.close_all()
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both databases are behind a transaction pooler, as the settings say."""
+    for alias in connections:
+        database = connections.settings[alias]
+        monkeypatch.setitem(database, "DISABLE_SERVER_SIDE_CURSORS", True)
+        monkeypatch.setitem(database, "OPTIONS", {"application_name": "slots"})
+    with override_settings(DATABASE_POOLER="transaction"):
+        yield
 
 
 class Actor:

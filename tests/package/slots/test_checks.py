@@ -207,7 +207,7 @@ def test_without_gunicorn_file(tmp_path: Path) -> None:
 @pytest.fixture
 def usable() -> int:
     """How many connections an ordinary role may open."""
-    return checks.budget_of("default").usable
+    return checks.server_of("default").usable
 
 
 def test_usable_excludes_what_is_reserved(usable: int) -> None:
@@ -285,7 +285,7 @@ def test_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_budget_is_readable() -> None:
     one: Any = Budget(workers=2, slots=10, aliases=1, replicas=3, usable=97)
     assert str(one) == "2 workers x 10 slots x 3 replicas = 60 connections of 97 usable"
-    assert (one.steady, one.reloading) == (60, 120)
+    assert (one.steady, one.replacing) == (60, 120)
     two = Budget(workers=2, slots=10, aliases=2, replicas=1, usable=97)
     assert str(two).startswith("2 workers x 10 slots x 2 aliases x 1 replicas = 40 ")
 
@@ -295,11 +295,11 @@ def test_background_is_added_once() -> None:
     assert str(one) == (
         "2 workers x 10 slots x 3 replicas + 8 background = 68 connections of 97 usable"
     )
-    assert (one.steady, one.reloading) == (68, 128)
+    assert (one.steady, one.replacing) == (68, 128)
 
 
 def test_background_connections_count() -> None:
-    usable = checks.budget_of("default").usable
+    usable = checks.server_of("default").usable
     with override_settings(DATABASE_SLOTS=1, DATABASE_BACKGROUND_CONNECTIONS=usable):
         (message,) = messages(["default"])
     assert message.id == "connection_slots.E006"
@@ -307,3 +307,56 @@ def test_background_connections_count() -> None:
     assert "DATABASE_BACKGROUND_CONNECTIONS" in str(message.hint)
     with override_settings(DATABASE_SLOTS=1, DATABASE_BACKGROUND_CONNECTIONS=usable - 4):
         assert found(["default"]) == []
+
+
+# E009, W010: the pooler
+
+
+@pytest.mark.usefixtures("pooled")
+def test_pooler() -> None:
+    assert found() == []
+
+
+def test_pooler_of_another_kind() -> None:
+    with override_settings(DATABASE_POOLER="session"):
+        (message,) = messages()
+    assert message.id == "connection_slots.E009"
+    assert "'session'" in message.msg
+
+
+def test_pooler_without_its_databases() -> None:
+    with override_settings(DATABASE_POOLER="transaction"):
+        (message,) = messages()
+    assert "DISABLE_SERVER_SIDE_CURSORS" in message.msg
+
+
+@pytest.mark.usefixtures("pooled")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("options", "-c lock_timeout=1s"), ("assume_role", "x"), ("prepare_threshold", 5)],
+)
+def test_option_that_pooler_refuses(
+    option: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.settings["other"]["OPTIONS"], option, value)
+    (message,) = messages()
+    assert message.id == "connection_slots.E009"
+    assert f'DATABASES["other"]["OPTIONS"] has {option!r}' in message.msg
+
+
+@pytest.mark.usefixtures("pooled")
+def test_discard_all_behind_pooler() -> None:
+    with override_settings(DATABASE_DISCARD_ALL=True):
+        assert found() == ["E009"]
+
+
+@pytest.mark.usefixtures("pooled")
+def test_role_without_timeout_behind_pooler() -> None:
+    connections.close_all()  # those with the timeout in `options`
+    assert found(["default"]) == ["W010"]
+    (message,) = messages(["default"])
+    assert "database_budget --sql" in str(message.hint)
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '15s'")
+        assert found(["default"]) == []
+    connections.close_all()

@@ -1,15 +1,53 @@
 """Compare the connections that a service may open with those that its server allows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class UnknownBudget(Exception):
+    """The budget cannot be told. The message says what is missing or wrong."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The connections that a PostgreSQL server has, and those that are not this service's.
+
+    `reserved` is the sum of superuser_reserved_connections and reserved_connections. `others`
+    counts the connections of other services by their names.
+    """
+
+    max_connections: int
+    reserved: int = 3
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> int:
+        """The connections that are left for this service."""
+        return self.max_connections - self.reserved - sum(self.others.values())
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """PgBouncer in transaction mode. Each instance has a pool for each alias.
+
+    `pool_size` is default_pool_size plus reserve_pool_size, `max_clients` is max_client_conn, and
+    `replaced` counts the instances that a deploy of PgBouncer may run beside the others.
+    """
+
+    instances: int
+    pool_size: int
+    max_clients: int
+    replaced: int = 0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Connections to one server. `aliases` counts the databases in DATABASES that it has.
+    """The connections of one service to one server, of which `aliases` in DATABASES are.
 
-    `usable` is max_connections less what PostgreSQL reserves for superusers and for
-    pg_use_reserved_connections. `background` counts what processes other than gunicorn's workers
-    may open, in all replicas together.
+    `replaced` counts the replicas that may exist beside `replicas` while a reload or a deploy
+    replaces workers: by default as many again. `background` counts what processes other than
+    gunicorn's workers may open, in all replicas together; it is their peak, so a deploy does not
+    double it.
     """
 
     workers: int
@@ -18,28 +56,76 @@ class Budget:
     replicas: int
     usable: int
     background: int = 0
+    replaced: int | None = None
+    pooler: Pooler | None = None
+
+    @property
+    def per_replica(self) -> int:
+        """The bound of one replica."""
+        return self.workers * self.slots * self.aliases
+
+    @property
+    def clients(self) -> int:
+        """The bound of what the service opens while nothing is being replaced."""
+        return self.replicas * self.per_replica + self.background
+
+    @property
+    def clients_replacing(self) -> int:
+        """The bound of what the service opens while workers are being replaced."""
+        return (self.replicas + self._replaced) * self.per_replica + self.background
 
     @property
     def steady(self) -> int:
-        """The bound: no more than these are open while nothing is being replaced."""
-        return self._serving + self.background
+        """The bound of connections to the server while nothing is being replaced."""
+        return self.clients if self.pooler is None else self._pooled(self.pooler.instances)
 
     @property
-    def reloading(self) -> int:
-        """The bound while a reload or a rolling deploy starts new workers beside the old.
-
-        Background processes are not doubled: the setting is their peak.
-        """
-        return 2 * self._serving + self.background
+    def replacing(self) -> int:
+        """The bound of connections to the server while a reload or a deploy replaces processes."""
+        if self.pooler is None:
+            return self.clients_replacing
+        return self._pooled(self.pooler.instances + self.pooler.replaced)
 
     @property
-    def _serving(self) -> int:
-        return self.workers * self.slots * self.aliases * self.replicas
+    def fits(self) -> bool:
+        """True if the server, and the pooler if there is one, have enough at any time."""
+        return self.replacing <= self.usable and self.clients_replacing <= self._max_clients
+
+    @property
+    def largest_replicas(self) -> int:
+        """The most replicas that fit, as everything else is. 0 if none does."""
+        most = (self._room - self.background) // self.per_replica
+        most = most // 2 if self.replaced is None else most - self.replaced
+        return max(most, 0)
+
+    @property
+    def largest_slots(self) -> int:
+        """The most slots per worker that fit, as everything else is. 0 if none does."""
+        workers = (self.replicas + self._replaced) * self.workers * self.aliases
+        return max((self._room - self.background) // workers, 0)
+
+    @property
+    def _replaced(self) -> int:
+        return self.replicas if self.replaced is None else self.replaced
+
+    @property
+    def _max_clients(self) -> int:
+        if self.pooler is None:
+            return self.clients_replacing
+        return self.pooler.instances * self.pooler.max_clients
+
+    @property
+    def _room(self) -> int:
+        return self.usable if self.pooler is None else self._max_clients
+
+    def _pooled(self, instances: int) -> int:
+        assert self.pooler is not None  # noqa: S101
+        return instances * self.pooler.pool_size * self.aliases
 
     def __str__(self) -> str:
         aliases = f" x {self.aliases} aliases" if self.aliases > 1 else ""
         background = f" + {self.background} background" if self.background else ""
         return (
             f"{self.workers} workers x {self.slots} slots{aliases} x {self.replicas} replicas"
-            f"{background} = {self.steady} connections of {self.usable} usable"
+            f"{background} = {self.clients} connections of {self.usable} usable"
         )

@@ -4,7 +4,7 @@
 `manage.py check --database default` asks the server for its side of the budget.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,19 @@ from gunicorn.app.base import Application
 from gunicorn.config import KNOWN_SETTINGS, Config
 
 from connection_slots import slots
-from connection_slots.budget import Budget
+from connection_slots.backend.pooler import TRANSACTION, is_pooled
+from connection_slots.budget import Budget, Server
 
 # gunicorn's hooks without which slots are not installed or not given up at the end of a request.
 HOOKS = {"asgi": ("post_worker_init",)}
 WSGI_HOOKS = ("post_worker_init", "pre_request", "post_request")
+
+# Options that a transaction pooler cannot keep for one client, and what to do instead.
+POOLED_OPTIONS = {
+    "options": "PgBouncer refuses it as a startup parameter, so set its values with ALTER ROLE",
+    "assume_role": "SET ROLE would reach other clients, so connect as that role",
+    "prepare_threshold": "PgBouncer before 1.21 has no prepared statements, so remove it",
+}
 
 # Host names that mean the same server.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -101,15 +109,73 @@ def check_hooks(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register()
+def check_pooler(**kwargs: Any) -> list[CheckMessage]:
+    """E009: settings that PgBouncer refuses, or that would reach its other clients."""
+    return [Error(problem, id="connection_slots.E009") for problem in _pooler_problems()]
+
+
+def _pooler_problems() -> Iterator[str]:
+    pooler = getattr(settings, "DATABASE_POOLER", "")
+    if not pooler:
+        return
+    if pooler != TRANSACTION:
+        yield f'DATABASE_POOLER is {pooler!r}: write "{TRANSACTION}", or nothing.'
+        return
+    pooled = [alias for alias in connections if is_pooled(connections.settings[alias])]
+    if not pooled:
+        yield (
+            "DATABASE_POOLER is set, and no database has DISABLE_SERVER_SIDE_CURSORS: set it to "
+            "True for those that are reached through the pooler."
+        )
+    if getattr(settings, "DATABASE_DISCARD_ALL", False):
+        yield (
+            "DATABASE_DISCARD_ALL resets a session that the pooler shares with other clients: "
+            "remove it. PgBouncer's server_reset_query_always does the same."
+        )
+    for alias in pooled:
+        for name, remedy in POOLED_OPTIONS.items():
+            if connections.settings[alias].get("OPTIONS", {}).get(name) is not None:
+                yield f'DATABASES["{alias}"]["OPTIONS"] has {name!r} behind a pooler: {remedy}.'
+
+
+@register(Tags.database)
+def check_pooled_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W010: a role without statement_timeout, which no startup parameter can set any more."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "postgresql" or not is_pooled(connection.settings_dict):
+            continue
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW statement_timeout")
+                (timeout,) = cursor.fetchone()
+        except DatabaseError as error:
+            problem = f"{alias}: the role's statement_timeout was not checked: {error}".strip()
+            found.append(Warning(problem, id="connection_slots.W008"))
+            continue
+        if timeout == "0":
+            problem = f"{alias}: the role has no statement_timeout, so a statement may never end."
+            hint = "`manage.py database_budget --sql` prints the ALTER ROLE that sets it."
+            found.append(Warning(problem, hint=hint, id="connection_slots.W010"))
+    return found
+
+
 @register(Tags.database)
 def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """E006: more connections than the server has. W007: enough, but not during a reload."""
+    """E006: more connections than the server has. W007: enough, but not during a reload.
+
+    Behind a pooler it is the pooler that bounds them: `manage.py database_budget` knows its size.
+    """
     found: list[CheckMessage] = []
     if check_slots():
         return found
-    for alias, aliases in _servers(databases or ()).items():
+    for alias, aliases in servers(databases or ()).items():
+        if is_pooled(connections[alias].settings_dict):
+            continue
         try:
-            budget = budget_of(alias, len(aliases))
+            budget = budget_of(server_of(alias).usable, len(aliases))
         except DatabaseError as error:
             problem = f"{alias}: the budget was not checked: {error}".strip()
             found.append(Warning(problem, id="connection_slots.W008"))
@@ -121,22 +187,28 @@ def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
                 "DATABASE_BACKGROUND_CONNECTIONS, or raise max_connections."
             )
             found.append(Error(f"{names}: {budget}.", hint=hint, id="connection_slots.E006"))
-        elif budget.reloading > budget.usable:
-            problem = f"{names}: {budget}, but {budget.reloading} while workers are replaced."
+        elif budget.replacing > budget.usable:
+            problem = f"{names}: {budget}, but {budget.replacing} while workers are replaced."
             hint = "Reload or deploy in smaller steps, or leave room for twice the workers."
             found.append(Warning(problem, hint=hint, id="connection_slots.W007"))
     return found
 
 
-def budget_of(alias: str, aliases: int = 1) -> Budget:
-    """Return the budget of the server of `alias`. Raises django.db.Error."""
+def server_of(alias: str) -> Server:
+    """Return the limits of the server of `alias`, from the server. Raises django.db.Error."""
     with connections[alias].cursor() as cursor:
         cursor.execute(
-            "SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)"
+            "SELECT sum(setting::int) FILTER (WHERE name = 'max_connections'),"
+            " sum(setting::int) FILTER (WHERE name <> 'max_connections')"
             " FROM pg_settings WHERE name IN"
             " ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
         )
-        (usable,) = cursor.fetchone()
+        most, reserved = cursor.fetchone()
+    return Server(int(most), int(reserved))
+
+
+def budget_of(usable: int, aliases: int = 1) -> Budget:
+    """Return the budget that the settings and gunicorn's configuration make."""
     return Budget(
         workers=effective_config().workers,
         slots=settings.DATABASE_SLOTS,
@@ -147,7 +219,7 @@ def budget_of(alias: str, aliases: int = 1) -> Budget:
     )
 
 
-def _servers(asked: Iterable[str]) -> dict[str, list[str]]:
+def servers(asked: Iterable[str]) -> dict[str, list[str]]:
     """Return all aliases of each server, under the first one that was asked for."""
     by_server: dict[tuple[str, str], list[str]] = {}
     for alias in connections:

@@ -4,10 +4,12 @@ This is a middleware and not a pair of views: probes come by IP address and plai
 ALLOWED_HOSTS and the redirect to HTTPS would turn away.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_safe
@@ -52,7 +54,14 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 after SELECT 1 on a connection as requests use it, else 503."""
+    """Return 200 after SELECT 1 on a connection as requests use it, else 503.
+
+    While the file DRAIN_FILE exists, return 503: the load balancer sends no more requests, and
+    those that it sent are served.
+    """
+    drain_file = getattr(settings, "DRAIN_FILE", "")
+    if drain_file and os.path.exists(drain_file):
+        return HttpResponse("draining\n", status=503, content_type="text/plain")
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -27,6 +27,7 @@ from django.utils.functional import cached_property
 
 from connection_slots import concurrency, slots
 from connection_slots.backend.cursors import tracked, tracking_connection
+from connection_slots.backend.pooler import is_pooled
 from connection_slots.backend.session import IDLE, Session, warn_closed
 from connection_slots.backend.watchdog import watchdog
 from connection_slots.errors import DatabaseUnavailable, mark_connection_lost
@@ -446,6 +447,8 @@ class SlotsMixin(_Base):
                 raw.server_cursor_factory = tracked(raw.server_cursor_factory)
             self._session = Session(raw, self, _primitives.new_poll)
         super().init_connection_state()
+        if self._session is not None:
+            self._session.pooled = is_pooled(self.settings_dict)
 
     def _discard_all(self, session: Session) -> None:
         """Reset the session for its new owner (DATABASE_DISCARD_ALL), and initialise it again."""

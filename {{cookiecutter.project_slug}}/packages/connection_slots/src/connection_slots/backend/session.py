@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import ProgrammingError
 
+from connection_slots.backend.pooler import refuse_session_state
 from connection_slots.backend.session_state import (
     NO_EFFECT,
     Effect,
@@ -53,6 +54,7 @@ class Session:
         "new_poll",
         "open_cursors",
         "pid",
+        "pooled",
         "raw",
         "standing_wrappers",
         "statement",
@@ -71,6 +73,7 @@ class Session:
         self.alias = wrapper.alias
         self.wrapper: SlotsMixin | None = wrapper
         self.pid = os.getpid()
+        self.pooled = False  # behind a transaction pooler, and initialised
         self.open_cursors: set[int] = set()
         # A statement that changed the session: the connection is closed, not reused.
         self.changed: str | None = None
@@ -187,6 +190,8 @@ class Session:
             self.raw.close()  # nobody will read the answer
 
     def _note(self, effect: Effect, query: object) -> None:
+        if self.pooled:
+            refuse_session_state(effect, in_transaction=self.status() != IDLE)
         if effect & Effect.CHANGES and self.changed is None:
             self.changed = self._text(query)[:100]
         if effect & (Effect.CHANGES | Effect.KEEPS):

@@ -1,0 +1,114 @@
+"""Behind a real PgBouncer in transaction mode, sessions keep nothing between transactions."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import NotSupportedError, connections, transaction
+
+from connection_slots import slots
+from tests.package.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
+from tests.package.slots.conftest import Actor, ask
+from tests.package.slots.shop.models import Tag
+
+CHANGES = [
+    "SET statement_timeout = '1s'",
+    "SELECT set_config('work_mem', '1MB', false)",
+    "SELECT pg_advisory_lock(1)",
+    "LISTEN news",
+    "CREATE TEMPORARY TABLE t (i int)",
+    "PREPARE p AS SELECT 1",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+]
+LOCAL = [
+    "SET LOCAL work_mem = '1MB'",
+    "SELECT set_config('work_mem', '1MB', true)",
+    "SELECT pg_advisory_xact_lock(1)",
+    "CREATE TEMPORARY TABLE t (i int) ON COMMIT DROP",
+    "DECLARE c CURSOR FOR SELECT 1",
+]
+
+
+@pytest.fixture(scope="module")
+def bouncer() -> Iterator[PgBouncer]:
+    """One server connection, which all clients share."""
+    if not is_installed():
+        pytest.skip(MISSING)
+    with pgbouncer(os.environ["DATABASE_URL"], pool_size=1) as one:
+        yield one
+
+
+@pytest.fixture
+def through(bouncer: PgBouncer, pooled: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Slots whose connections go through PgBouncer."""
+    for alias in connections:
+        monkeypatch.setitem(connections.settings[alias], "HOST", "127.0.0.1")
+        monkeypatch.setitem(connections.settings[alias], "PORT", bouncer.port)
+    connections.close_all()
+    slots.install()
+    slots.begin_request()
+    yield bouncer
+    slots.end_request()
+    slots.uninstall()
+    connections.close_all()
+
+
+@pytest.mark.parametrize("sql", CHANGES)
+def test_change_of_session_is_refused(sql: str, through: PgBouncer) -> None:
+    with pytest.raises(NotSupportedError, match="SET LOCAL"):
+        ask(sql)
+    with pytest.raises(NotSupportedError), transaction.atomic():
+        ask(sql)
+    assert ask("SELECT 1") == 1
+    assert ask("SHOW statement_timeout") == "0"
+
+
+@pytest.mark.parametrize("sql", LOCAL)
+def test_change_of_transaction_is_allowed(sql: str, through: PgBouncer) -> None:
+    with transaction.atomic():
+        ask(sql)
+    assert ask("SHOW work_mem") != "1MB"
+
+
+def test_currval_needs_a_transaction(through: PgBouncer) -> None:
+    ask("CREATE SEQUENCE IF NOT EXISTS numbers")
+    number = ask("SELECT nextval('numbers')")
+    with pytest.raises(NotSupportedError, match="RETURNING"):
+        ask("SELECT currval('numbers')")
+    with transaction.atomic():
+        ask("SELECT nextval('numbers')")
+        assert ask("SELECT currval('numbers')") == number + 1
+
+
+def test_clients_share_the_server_connection(
+    through: PgBouncer, actor: Callable[[], Actor]
+) -> None:
+    assert ask() == actor().do(ask)
+
+
+def test_iterator_reads_all_rows(through: PgBouncer) -> None:
+    Tag.objects.all().delete()
+    Tag.objects.bulk_create(Tag(word=str(number)) for number in range(250))
+    seen = 0
+    for _ in Tag.objects.iterator(chunk_size=100):
+        seen += 1
+        assert ask("SELECT 1") == 1  # between two chunks, another transaction
+    assert seen == 250
+
+
+def test_transaction_keeps_its_session(through: PgBouncer) -> None:
+    with transaction.atomic():
+        before = ask("SELECT txid_current()")
+        Tag.objects.create(word="in")
+        assert ask("SELECT txid_current()") == before
+    assert Tag.objects.filter(word="in").exists()
+
+
+def test_request_after_restart_gets_new_connection(through: PgBouncer) -> None:
+    assert ask("SELECT 1") == 1
+    slots.end_request()
+    through.stop()
+    through.start()
+    slots.begin_request()
+    assert ask("SELECT 1") == 1

@@ -1,0 +1,224 @@
+"""Read from Kubernetes manifests how many pods may run, and what they connect to.
+
+A Deployment's label `app.kubernetes.io/component` says what it is: `web` is gunicorn, `pgbouncer`
+is the pooler. Any other workload has the annotation `connection-slots/connections`, the most
+connections that one of its pods opens.
+"""
+
+import configparser
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connection_slots.budget import Pooler, UnknownBudget
+
+COMPONENT = "app.kubernetes.io/component"
+CONNECTIONS = "connection-slots/connections"
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+
+# Keys of a kustomization.yaml that concern neither the number of pods nor their environment.
+HARMLESS = {"apiVersion", "kind", "resources", "namespace", "labels", "images"}
+
+RENDER_TAKES = 60  # seconds, at most, for `kubectl kustomize`
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the manifests run at most."""
+
+    replicas: int
+    replaced: int
+    environment: dict[str, str]
+    background: int
+    pooler: Pooler | None
+
+
+def read(path: str) -> Plan:
+    """Return the plan in a file, in a directory, or in standard input if `path` is "-".
+
+    Raises UnknownBudget.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise UnknownBudget("PyYAML is needed to read manifests: install pyyaml") from error
+    try:
+        manifests = [one for text in _texts(path) for one in yaml.safe_load_all(text) if one]
+    except yaml.YAMLError as error:
+        raise UnknownBudget(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not all(isinstance(one, dict) and "kind" in one for one in manifests):
+        raise UnknownBudget(f"{path} has a document that is not a Kubernetes object")
+    try:
+        return _plan(path, manifests)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownBudget(
+            f"{path} is not understood ({type(error).__name__}: {error}): validate it first"
+        ) from error
+
+
+def _texts(path: str) -> Iterator[str]:
+    """Yield the text of each file. A kustomization that changes more than names is rendered."""
+    import yaml
+
+    if path == "-":
+        yield sys.stdin.read()
+        return
+    place = Path(path)
+    kustomization = place / "kustomization.yaml"
+    try:
+        if not place.is_dir():
+            yield place.read_text()
+        elif not kustomization.exists():
+            files = sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
+            if not files:
+                raise UnknownBudget(f"{path} has no manifests (*.yaml)")
+            for file in files:
+                yield file.read_text()
+        elif set(content := yaml.safe_load(kustomization.read_text())) <= HARMLESS:
+            for resource in content.get("resources", ()):
+                yield from _texts(str(place / resource))
+        else:
+            yield _rendered(place)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnknownBudget(f"{path} cannot be read: {error}") from error
+
+
+def _rendered(kustomization: Path) -> str:
+    if shutil.which("kubectl") is None:
+        raise UnknownBudget(
+            f"{kustomization} has patches, and kubectl, which applies them, is not installed"
+        )
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["kubectl", "kustomize", str(kustomization)],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=RENDER_TAKES,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnknownBudget(f"`kubectl kustomize` took longer than {RENDER_TAKES} s") from error
+    if done.returncode:
+        raise UnknownBudget(f"`kubectl kustomize {kustomization}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _plan(path: str, manifests: list[Manifest]) -> Plan:
+    web: list[Manifest] = []
+    poolers: list[Manifest] = []
+    background = 0
+    for manifest in manifests:
+        if manifest["kind"] not in WORKLOADS:
+            continue
+        component = _labels(manifest).get(COMPONENT)
+        if component == "web":
+            web.append(manifest)
+        elif component == "pgbouncer":
+            poolers.append(manifest)
+        else:
+            replicas, replaced = _pods(manifest, manifests)
+            background += (replicas + replaced) * _declared_connections(manifest)
+    if len(web) != 1:
+        raise UnknownBudget(f"{path} has {len(web)} workloads with {COMPONENT}: web, not one")
+    if len(poolers) > 1:
+        raise UnknownBudget(f"{path} has {len(poolers)} workloads with {COMPONENT}: pgbouncer")
+    replicas, replaced = _pods(web[0], manifests)
+    pooler = _pooler(poolers[0], manifests) if poolers else None
+    return Plan(replicas, replaced, _environment(web[0]), background, pooler)
+
+
+def _pods(manifest: Manifest, manifests: list[Manifest]) -> tuple[int, int]:
+    """Return the most pods that a workload wants, and how many a deploy may run beside them."""
+    name, spec = manifest["metadata"]["name"], manifest["spec"]
+    replicas = int(spec.get("replicas", spec.get("parallelism", 1)))
+    for scaler in manifests:
+        if scaler["kind"] == "HorizontalPodAutoscaler":
+            target = scaler["spec"]["scaleTargetRef"]
+            if (target["kind"], target["name"]) == (manifest["kind"], name):
+                replicas = int(scaler["spec"]["maxReplicas"])
+    if replicas < 1:
+        raise UnknownBudget(f"{manifest['kind']} {name} has {replicas} replicas: write 1 or more")
+    return replicas, _replaced(spec, replicas) if manifest["kind"] == "Deployment" else 0
+
+
+def _replaced(spec: Manifest, replicas: int) -> int:
+    """Return how many pods a rolling update may run beside `replicas`.
+
+    Pods that are being terminated do not count for Kubernetes, so it may start all new ones while
+    all old ones still end. If minReadySeconds is at least their grace period, the ones of a step
+    have ended before those of the next begin to.
+    """
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate":
+        return 0
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _share(rolling.get("maxSurge", "25%"), replicas, math.ceil)
+    unavailable = _share(rolling.get("maxUnavailable", "25%"), replicas, math.floor)
+    patience = spec["template"]["spec"].get("terminationGracePeriodSeconds", 30)
+    if spec.get("minReadySeconds", 0) < patience:
+        return replicas
+    return min(2 * surge + unavailable, replicas)
+
+
+def _share(value: int | str, replicas: int, rounded: Any) -> int:
+    if isinstance(value, str) and value.endswith("%"):
+        return int(rounded(int(value[:-1]) * replicas / 100))
+    return int(value)
+
+
+def _environment(manifest: Manifest) -> dict[str, str]:
+    """Return the literal variables of the first container."""
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    variables = container.get("env") or []
+    return {one["name"]: str(one["value"]) for one in variables if "value" in one}
+
+
+def _declared_connections(manifest: Manifest) -> int:
+    name = manifest["metadata"]["name"]
+    declared = (manifest["metadata"].get("annotations") or {}).get(CONNECTIONS)
+    if declared is None:
+        raise UnknownBudget(
+            f"{manifest['kind']} {name} does not say how many connections one of its pods opens: "
+            f'give it the annotation {CONNECTIONS}: "1"'
+        )
+    if not str(declared).isdecimal():
+        raise UnknownBudget(f"{manifest['kind']} {name}: {CONNECTIONS} is {declared!r}, no number")
+    return int(declared)
+
+
+def _pooler(manifest: Manifest, manifests: list[Manifest]) -> Pooler:
+    """Return the sizes of PgBouncer, from the pgbouncer.ini in a ConfigMap."""
+    texts = [
+        one["data"]["pgbouncer.ini"]
+        for one in manifests
+        if one["kind"] == "ConfigMap" and "pgbouncer.ini" in one.get("data", {})
+    ]
+    if len(texts) != 1:
+        raise UnknownBudget(f"there are {len(texts)} ConfigMaps with a pgbouncer.ini, not one")
+    instances, replaced = _pods(manifest, manifests)
+    return pooler_of(texts[0], instances, replaced)
+
+
+def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
+    """Return the sizes in a pgbouncer.ini. Raises UnknownBudget."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(ini)
+        section = parser["pgbouncer"]
+        pool_size = section.getint("default_pool_size", 20) + section.getint("reserve_pool_size", 0)
+        max_clients = section.getint("max_client_conn", 100)
+    except (configparser.Error, KeyError, ValueError) as error:
+        raise UnknownBudget(f"pgbouncer.ini is not understood: {error}") from error
+    if section.get("pool_mode", "session") != "transaction":
+        raise UnknownBudget("pgbouncer.ini has no pool_mode = transaction, the one that bounds")
+    return Pooler(instances, pool_size, max_clients, replaced)
+
+
+def _labels(manifest: Manifest) -> dict[str, str]:
+    return manifest["metadata"].get("labels") or {}
