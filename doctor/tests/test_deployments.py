@@ -25,6 +25,7 @@ AGE = {"Procfile": None, SETTINGS: database(CONN_MAX_AGE="60")}
         "hypercorn config.asgi",
         "WORKER=gevent gunicorn -k ${WORKER} config.wsgi",
         "gunicorn -k ${WORKER_CLASS:-gevent} config.wsgi",
+        "env WORKER=gevent gunicorn -k ${WORKER} config.wsgi",
     ],
 )
 def test_command_is_understood(command: str, write: Write, check: Check) -> None:
@@ -39,10 +40,31 @@ def test_command_is_understood(command: str, write: Write, check: Check) -> None
         "pip install uvicorn daphne",
         "celery -A config worker -P gevent",
         "python manage.py runserver",
+        "sudo systemctl restart gunicorn",
+        "mkdir -p /var/log/uvicorn",
     ],
 )
 def test_other_commands_are_not_servers(command: str, write: Write, check: Check) -> None:
     assert "DG001" not in check(write({**AGE, "Procfile": f"web: {command}\n"})).rules
+
+
+@pytest.mark.parametrize(
+    "command", ["gunicorn -k $CLASS config.wsgi", "gunicorn $OPTS config.wsgi"]
+)
+def test_arguments_of_unknown_variables_are_told(command: str, write: Write, check: Check) -> None:
+    assert check(write({"Procfile": f"web-api: {command}\n"})).places("DG000") == ["Procfile:1"]
+
+
+def test_settings_of_a_gunicorn_option_count(write: Write, check: Check) -> None:
+    command = "web: gunicorn --env DJANGO_SETTINGS_MODULE=config.live config.wsgi\n"
+    answer = check(write({"Procfile": command, "config/live.py": "from .settings import *\n"}))
+    assert answer.data["settings"]["path"] == "config/live.py"
+
+
+def test_list_of_manifests_is_read(write: Write, check: Check) -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n"
+    text += "  spec: {containers: [{command: [gunicorn, config.wsgi, -k, gevent]}]}\n"
+    assert "DG001" in check(write({**AGE, "pods.yaml": text})).rules
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ from gunicorn_doctor.values import Location
 
 SERVERS = {"gunicorn", "uvicorn", "daphne", "hypercorn"}
 # Words before a server's name that say that it is not started.
-NOT_STARTED = {"install", "add", "which", "command", "echo", "pkill", "killall", "man", "printf"}
+NOT_STARTED = {
+    "install", "add", "which", "command", "echo", "pkill", "pgrep", "killall", "man", "printf",
+    "systemctl", "service", "supervisorctl", "journalctl", "useradd", "adduser", "usermod", "grep",
+    "mkdir", "touch", "chown", "chmod", "cp", "mv", "ln", "rm", "ls", "cat", "tail", "cd", "test",
+}  # fmt: skip
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-=]([^{}]*))?[^{}]*\}|(\w+))")
 ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -94,14 +98,18 @@ def starts(script: str, where: Location, environment: Mapping[str, str]) -> Iter
                 if not varies or value != assigned[2]:
                     known.setdefault(assigned[1], value)
             else:
-                if word != "export":
+                if word not in {"export", "env", "exec"}:
                     break
         found = find_server(words)
         if not found or any(word.startswith("--reload") for word in found[1]):
             continue
-        arguments, varying = [], set()
+        arguments: list[str] = []
+        varying: set[str] = set()
         for word in found[1]:
             text, varies = expand(word, known)
+            if arguments and arguments[-1] in {"-e", "--env"} and "=" in text:
+                name, _, value = text.partition("=")
+                known[name] = value
             arguments.append(text)
             varying |= {text} if varies else set()
         yield Start(

@@ -81,10 +81,10 @@ class Reader:
         for path in self.tree.named("Procfile"):
             for number, line in enumerate(self.tree.text(path).splitlines(), 1):
                 name, _, command = line.partition(":")
-                if re.fullmatch(r"\w+", name):
+                if re.fullmatch(r"[\w-]+", name):
                     self.command(command, self.tree.location(path, number))
         for path in self.tree.named(r".*\.sh|start|.*entrypoint[\w-]*"):
-            if path not in self.facts.read and path.read_bytes().startswith(b"#!"):
+            if path not in self.facts.read and self.tree.text(path).startswith("#!"):
                 self.facts.starts += starts(self.tree.text(path), self.tree.location(path), {})
         return self.facts
 
@@ -143,13 +143,15 @@ class Reader:
                 continue
             try:
                 for document in yaml.load_all(text, Loader):
-                    if isinstance(document, Mapping_):
-                        yield path, document
-            except (yaml.YAMLError, ValueError, RecursionError) as error:
+                    several = isinstance(document, dict) and document.get("kind") == "List"
+                    for each in (document.get("items") or []) if several else [document]:
+                        if isinstance(each, Mapping_):
+                            yield path, each
+            except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
                 mark = getattr(error, "problem_mark", None)
                 line = mark.line + 1 if mark else 1
                 hint = ": a template; check what it is rendered to" if "{{" in text else ""
-                if compose or kinds & WORKLOADS:
+                if compose or kinds & {"List", *WORKLOADS}:
                     self.tree.report(self.tree.location(path, line), f"YAML cannot be read{hint}")
 
     def search(self, node: Any, where: Location, seen: set[int]) -> None:
@@ -279,7 +281,10 @@ class Reader:
         )
         words = [*words_of(spec.get("command") or []), *words_of(spec.get("args") or [])]
         found = self.run(Image(path), words, environment, where) if words else []
-        foreign = re.search(r"postgres|redis|nginx|bouncer|celery", str(spec.get("image")))
+        foreign = re.search(
+            r"postgres|redis|nginx|bouncer|celery|memcached|rabbitmq|exporter|envoy",
+            str(spec.get("image")),
+        )
         if not words and only and not foreign:
             environment = {**only.environment, **environment}
             found = [replace(only, where=where, environment=environment)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gunicorn_doctor.values import Location, Value
+from gunicorn_doctor.values import Location, Value, unknown
 
 # The settings of gunicorn 27, and those of earlier releases. A test compares them with gunicorn's.
 NAMES = """
@@ -64,7 +64,8 @@ def parse(arguments: list[str], where: Location, varying: set[str]) -> dict[str,
         if name in {"preload_app", "control_socket_disable"}:
             data = True
         varies = word in varying or (isinstance(data, str) and data in varying)
-        found[name] = Value(data, where, varies)
+        missing = varies and "$" in str(data)
+        found[name] = unknown(str(data), where) if missing else Value(data, where, varies)
     return found
 
 

@@ -145,6 +145,9 @@ class StaticReader:
         if start.program == "gunicorn":
             settings, path = self.gunicorn(start, command, interpreter)
         names = interpreter.module(self.settings_file) if self.settings_file else {}
+        for word in start.varying:
+            if word.startswith("$") and word not in (str(each.text) for each in command.values()):
+                self.report(start.where, f"the arguments `{word}` of {start.program}")
         worker_class = settings.get("worker_class", Value("sync", start.where))
         if worker_class.doubtful:
             self.report(worker_class.where or start.where, f"worker_class is {worker_class}")
@@ -185,7 +188,8 @@ class StaticReader:
         if path:
             names = interpreter.module(path)
             settings.update({key: names[key] for key in names if key in gunicorn.SETTINGS})
-        return {**settings, **variables, **command}, path
+        command.update({key: variables[key] for key in variables if key not in command})
+        return {**settings, **command}, path
 
     def configuration(self, name: str, interpreter: Interpreter) -> Path | None:
         """Return gunicorn's configuration file; without a name the one that it finds itself."""
