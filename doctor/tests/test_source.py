@@ -167,6 +167,25 @@ def test_broken_settings_are_not_understood(write: Write, check: Check) -> None:
     assert check(write({SETTINGS: "DATABASES = {\n"})).places("DG000") == [f"{SETTINGS}:1"]
 
 
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"# -*- coding: latin-1 -*-  \xe9\n"])
+def test_encodings_of_python_are_read(start: bytes, write: Write, check: Check) -> None:
+    root = write({"Procfile": "web: daphne config.asgi\n"})
+    file = root / SETTINGS
+    file.write_bytes(start + file.read_bytes())
+    assert "DG001" in check(root).rules
+
+
+def test_source_that_overflows_the_parser_is_told(write: Write, check: Check) -> None:
+    assert check(write({SETTINGS: f"X = {'-' * 200_000}1\n"})).rules == {"DG000"}
+
+
+def test_handler_of_an_exception_may_run(write: Write, check: Check) -> None:
+    source = database(CONN_MAX_AGE="0") + "try:\n    f()\nexcept KeyError:\n"
+    source += "    DATABASES['default']['CONN_MAX_AGE'] = 60\n"
+    files = {"Procfile": "web: daphne config.asgi\n", SETTINGS: source}
+    assert "DG001" in check(write(files)).rules
+
+
 def test_class_based_settings_are_not_understood(write: Write, check: Check) -> None:
     source = "class Production(Configuration):\n    DATABASES = {}\n"
     assert check(write({SETTINGS: source})).rules == {"DG000"}
@@ -209,6 +228,8 @@ def test_nothing_outside_the_project_is_read(line: str, write: Write, check: Che
         "match ENV:\n    case 'live':\n        DATABASES = {}",
         "while True:\n    DATABASES = {}\n    break",
         "del DATABASES",
+        "while True:\n    DATABASES['default']['CONN_MAX_AGE'] = 60\n    break",
+        "vars()['DATABASES'] = {}",
     ],
 )
 def test_what_may_change_the_databases_is_told(source: str, write: Write, check: Check) -> None:

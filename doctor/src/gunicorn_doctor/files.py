@@ -14,7 +14,7 @@ SKIPPED = {
     ".git", ".hg", ".tox", ".nox", ".venv", "venv", "node_modules", "__pycache__", "site-packages",
     ".mypy_cache", ".ruff_cache", ".pytest_cache", "tests", "test", "docs",
 }  # fmt: skip
-LARGE = 1_000_000  # bytes; a larger file is no configuration
+LARGE = 10_000_000  # bytes; lock files of real projects have more than one million
 
 
 class Tree:
@@ -25,18 +25,24 @@ class Tree:
         self.root = root.resolve()
         self.report = report
         self.files: list[Path] = []
-        for directory, directories, names in os.walk(self.root):
+        for directory, directories, names in os.walk(self.root, onerror=self.closed):
             directories[:] = sorted(
                 name
                 for name in directories
-                if name not in SKIPPED and not Path(directory, name, "pyvenv.cfg").exists()
+                if name not in SKIPPED and not os.path.exists(f"{directory}/{name}/pyvenv.cfg")
             )
             found = (Path(directory, name) for name in sorted(names))
             self.files += [path for path in found if self.inside(path)]
 
+    def closed(self, error: OSError) -> None:
+        """Report a directory that cannot be listed."""
+        self.report(
+            self.location(Path(error.filename)), f"the directory cannot be read: {error.strerror}"
+        )
+
     def inside(self, path: Path) -> bool:
         """Return True for a file of the tree, False for a pipe or a link to the outside."""
-        return path.is_file() and path.resolve().is_relative_to(self.root)
+        return os.path.isfile(path) and path.resolve().is_relative_to(self.root)
 
     def named(self, pattern: str) -> list[Path]:
         """Return the files whose whole name matches a regular expression, nearest first."""
@@ -46,11 +52,13 @@ class Tree:
     def text(self, path: Path) -> str:
         """Return the text of a file; empty, and reported, if it cannot be read."""
         try:
-            return path.read_text(encoding="utf-8") if path.stat().st_size < LARGE else ""
+            if path.stat().st_size < LARGE:
+                return path.read_text(encoding="utf-8-sig")
+            self.report(self.location(path), f"the file is larger than {LARGE} bytes")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             self.report(self.location(path), f"the file cannot be read: {reason}")
-            return ""
+        return ""
 
     def location(self, path: Path, line: int = 1) -> Location:
         """Return a location in a file of the tree."""

@@ -15,6 +15,7 @@ from gunicorn_doctor.values import Location, Table, Value, either, unknown
 Scope = dict[str, Value]
 # A call that is given all settings, or the databases, and is not understood.
 REACHES_ALL = re.compile(r"\b(locals|globals|vars)\(\)|\bDATABASES\b|^exec\(")
+ALL_NAMES = re.compile(r"(locals|globals|vars)\(\)")
 LOOPS = 20  # iterations of a loop that are followed
 Report = Callable[[Location, str], None]
 
@@ -47,11 +48,11 @@ class Interpreter:
     def run(self, path: Path, scope: Scope) -> None:
         """Evaluate the file at `path` in `scope`; a broken file is reported."""
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            tree = ast.parse(path.read_bytes())
             Frame(self, path, scope).block(tree.body)
-        except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None) or 1
-            reason = getattr(error, "msg", None) or str(error)
+            reason = getattr(error, "msg", None) or getattr(error, "strerror", None) or str(error)
             self.report(Location(self.relative(path), line), f"Python cannot be read: {reason}")
 
     def relative(self, path: Path) -> str:
@@ -102,8 +103,12 @@ class Frame:
                 self.effect(value)
             case ast.If(test=test, body=body, orelse=orelse):
                 self.branch(truth(self.value(test)), body, orelse)
-            case ast.Try(body=body, orelse=orelse, finalbody=final):
-                self.block([*body, *orelse, *final])
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
+                self.block([*body, *orelse])
+                for handler in handlers:
+                    if not isinstance(handler.body[-1], ast.Raise):
+                        self.branch(None, handler.body, [])
+                self.block(final)
             case ast.With(body=body):
                 self.block(body)
             case ast.For(target=target, iter=iterable, body=body):
@@ -114,7 +119,10 @@ class Frame:
                 self.class_of_settings(body)
             case ast.While() | ast.Match() | ast.TryStar() | ast.Delete():
                 for inner in ast.walk(node):
-                    if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
+                    stored = isinstance(getattr(inner, "ctx", None), ast.Store | ast.Del)
+                    while stored and isinstance(inner, ast.Subscript):
+                        inner = inner.value
+                    if stored and isinstance(inner, ast.Name):
                         self.scope[inner.id] = unknown(f"set in line {node.lineno}")
 
     def effect(self, node: ast.expr) -> None:
@@ -179,6 +187,9 @@ class Frame:
                 self.scope[name] = value
             case ast.Subscript(value=container, slice=index):
                 key = self.value(index)
+                if ALL_NAMES.match(ast.unparse(container)):
+                    text = f"`{ast.unparse(target)}` may change settings"
+                    self.interpreter.report(self.where(target), text)
                 for table in self.value(container).tables():
                     if isinstance(key.data, str):
                         table[key.data] = value
@@ -308,7 +319,7 @@ def assigned(source: str) -> dict[str, int]:
     """Return the public names that a module assigns and never uses, with their lines."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     used = {
         node.id
