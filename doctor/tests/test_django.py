@@ -108,6 +108,7 @@ def test_defaults_of_django_count(write: Write, check: Check) -> None:
     ("line", "message"),
     [
         ("raise ValueError('no such thing')", "ValueError: no such thing"),
+        ("raise ValueError('no such\\nthing')", "ValueError: no such thing"),
         ("import no_such_module", "No module named 'no_such_module'"),
         ("raise SystemExit('stopped by itself')", "stopped by itself"),
         ("import os; os._exit(3)", "exit code 3"),
@@ -162,7 +163,20 @@ def test_missing_python_is_one_line(write: Write, capsys: pytest.CaptureFixture[
 def test_configuration_that_gunicorn_refuses_is_not_understood(write: Write, check: Check) -> None:
     files = {**PROJECT, "gunicorn.conf.py": "workers = 'many'\n"}
     answer = check(write(files), "--django")
-    assert any("gunicorn" in message for message in answer.messages("DG000"))
+    (message,) = answer.messages("DG000")
+    assert "invalid literal for int()" in message
+
+
+def test_arguments_that_an_image_sets_count(write: Write, check: Check) -> None:
+    image = 'FROM x\nENV GUNICORN_CMD_ARGS="-k asgi"\nCMD gunicorn config.asgi\n'
+    files = {**PROJECT, "Procfile": None, "Dockerfile": image}
+    assert "DG001" in check(write(files), "--django").rules
+
+
+@pytest.mark.parametrize("given", ["-1", "0", "nan", "inf", "x"])
+def test_timeout_is_positive(given: str, write: Write) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(write()), "--django", "--timeout", given])
 
 
 def test_importing_changes_nothing_on_disk(write: Write, check: Check) -> None:

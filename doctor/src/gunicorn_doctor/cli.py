@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--database", action="store_true", help="ask the database server as well")
     check.add_argument("--python", default=sys.executable, help="the project's Python")
-    check.add_argument("--timeout", type=float, default=60.0, help="seconds for --django (60)")
+    check.add_argument("--timeout", type=seconds, default=60.0, help="seconds for --django (60)")
     check.add_argument("--select", default="", metavar="IDS", help="only these rules, by comma")
     check.add_argument("--ignore", default="", metavar="IDS", help="not these rules, by comma")
     check.add_argument("--format", choices=["text", "json", "sarif", "github"], default="text")
@@ -49,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, and return the exit code: 0 nothing found, 1 findings, 2 a problem."""
     given = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # names of files may have any bytes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         known = rules.every_rule()
         if given.command == "list-rules":
@@ -68,6 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FOUND
+
+
+def seconds(text: str) -> float:
+    """Return a time-out, or raise ValueError, which argparse reports."""
+    number = float(text)
+    if not 0 < number < threading.TIMEOUT_MAX:
+        raise ValueError
+    return number
 
 
 def require(known: dict[str, Rule], ids: Iterable[str]) -> list[str]:

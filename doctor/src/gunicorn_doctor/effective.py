@@ -50,14 +50,18 @@ def inspect(project: Project, python: str, timeout: float, database: bool) -> No
         ]
         if data["slots"] is not None:
             deployment.names["DATABASE_SLOTS"] = Value(data["slots"], where)
+    errors = []
     for deployment, settings in zip(served, data["gunicorn"], strict=True):
-        for name, value in (settings or {}).items():
+        if isinstance(settings, str):
+            errors.append((deployment.where, f"gunicorn's configuration: {settings}"))
+            continue
+        for name, value in settings.items():
             old = deployment.settings.get(name)
             if old is not None or value != gunicorn.DEFAULTS[name]:
                 deployment.settings[name] = Value(value, old.where if old else deployment.where)
     # The values that the source did not tell are known now.
     project.problems = [each for each in project.problems if not each[0].path.endswith(".py")]
-    project.problems += [(where, error) for error in data["errors"]]
+    project.problems += errors
     for name, release in data["releases"].items():
         project.requirements.exact.pop(name, None)
         project.requirements.lock(name, release, where)
@@ -110,14 +114,18 @@ def ask(python: str, timeout: float, directory: Path, asked: dict[str, Any]) -> 
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
                 raise Problem(f"importing the project took longer than {timeout:g} s") from error
+            finally:  # also when the doctor itself is interrupted
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         if not output.is_file():
             lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit code {process.returncode}"
             raise Problem(f"the project cannot be asked: {reason}")
         result: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        if "failed" in result:
+            raise Problem(f"the project cannot be asked: {result['failed']}")
         return result
 
 

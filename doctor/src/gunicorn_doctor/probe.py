@@ -7,9 +7,11 @@ arguments), `database`, `output`.
 
 import contextlib
 import importlib.metadata
+import io
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 SECRET = {"PASSWORD", "USER", "passfile", "sslkey", "sslpassword"}
@@ -54,12 +56,23 @@ def limits(alias: str) -> list[int | None]:
 
 
 def main() -> None:
-    """Write what was asked for."""
+    """Write what was asked for, or why it cannot be told, in one line."""
     asked = json.loads(sys.argv[1])
     sys.argv = ["manage.py"]
+    try:
+        text = json.dumps(answer(asked), default=str)
+    except BaseException as error:
+        reason = "".join(traceback.format_exception_only(error))
+        text = json.dumps({"failed": " ".join(reason.split())})
+    with open(asked["output"], "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what was asked for."""
     if asked["given"] or "DJANGO_SETTINGS_MODULE" not in os.environ:
         os.environ["DJANGO_SETTINGS_MODULE"] = asked["settings"]
-    result: dict[str, Any] = {"gunicorn": [], "servers": {}, "releases": {}, "errors": []}
+    result: dict[str, Any] = {"gunicorn": [], "servers": {}, "releases": {}}
     import django
     from django.conf import settings
     from django.db import connections
@@ -79,14 +92,16 @@ def main() -> None:
             result["releases"][name] = importlib.metadata.version(name)
     here = os.getcwd()
     for arguments in asked["commands"]:
+        said = io.StringIO()
         try:
-            result["gunicorn"].append(gunicorn(arguments))
+            with contextlib.redirect_stderr(said):
+                result["gunicorn"].append(gunicorn(arguments))
         except (Exception, SystemExit) as error:
-            result["gunicorn"].append(None)
-            result["errors"].append(f"gunicorn {' '.join(arguments)}: {error!r}")
+            text = said.getvalue() if isinstance(error, SystemExit) else str(error)
+            lines = [line.strip() for line in text.splitlines() if line.strip(" ]")]
+            result["gunicorn"].append(lines[-1] if lines else repr(error))
         os.chdir(here)
-    with open(asked["output"], "w", encoding="utf-8") as file:
-        json.dump(result, file, default=str)
+    return result
 
 
 if __name__ == "__main__":
