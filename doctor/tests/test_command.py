@@ -1,6 +1,7 @@
 """The command line: exit codes, formats, skips, baselines, and one clear line for bad input."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_baseline_accepts_and_tells_what_vanished(
     assert "gone from the baseline: DG001" in capsys.readouterr().err
 
 
+def test_baseline_has_no_lines(write: Write, check: Check, tmp_path: Path) -> None:
+    baseline = str(tmp_path / "baseline.json")
+    check(write(BAD), "--baseline", baseline, "--write-baseline")
+    moved = {name: f"\n\n{text}" for name, text in BAD.items()}
+    assert (
+        check(
+            write({**moved, "Procfile": "\n\nweb: gunicorn config.wsgi"}), "--baseline", baseline
+        ).code
+        == 0
+    )
+
+
 def test_rules_that_are_not_selected_do_not_vanish(
     write: Write, check: Check, tmp_path: Path
 ) -> None:
@@ -232,6 +245,8 @@ def test_bad_input_is_one_line(
         capsys, "check", root, "--write-baseline", "--baseline", f"{missing}/baseline.json"
     )
     assert "No such file" in unwritable
+    write({"pyproject.toml": "[tool]\ndjango-gunicorn-doctor = 1\n"})
+    assert "has to be a table" in refused(capsys, "check", root)
 
 
 def test_checking_changes_nothing_on_disk(write: Write, check: Check) -> None:
@@ -251,6 +266,39 @@ def test_unreadable_files_are_not_understood(write: Write, check: Check) -> None
         "pyproject.toml",
         "Dockerfile",
     }
+
+
+@pytest.mark.parametrize("name", ["Procfile", "bin/run.sh", "data"])
+def test_what_may_not_be_read_is_told(
+    name: str, write: Write, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write({"bin/run.sh": "#!/bin/sh\n", "data/base": ""})
+    (root / name).chmod(0)
+    if os.access(root / name, os.R_OK):
+        pytest.skip("root may read everything")
+    assert check(root).places("DG000") == [f"{name}:1"]
+    (root / name).chmod(0o700)
+
+
+def test_large_lock_file_is_read(write: Write, check: Check) -> None:
+    lock = '[[package]]\nname = "gunicorn"\nversion = "25.3.0"\n' + "# filler\n" * 200_000
+    root = write({"Procfile": "web: gunicorn -k asgi config.asgi\n", "uv.lock": lock})
+    assert "DG007" in check(root).rules
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_names_of_any_bytes_are_printed(
+    form: str, write: Write, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    root = write()
+    try:
+        (root / "a \udcff").mkdir()
+    except OSError:
+        pytest.skip("the file system has names in UTF-8 only")
+    (root / "a \udcff" / "compose.yaml").write_text("services: [")
+    assert main(["check", str(root), "--format", form]) == 1
+    output = capfdbinary.readouterr().out
+    assert form != "sarif" or b'"a%20%FF/compose.yaml"' in output
 
 
 def test_list_and_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gunicorn_doctor.rules import Finding
+from gunicorn_doctor.rules import LINE, Finding
 from gunicorn_doctor.values import Problem
 
 TABLE = "tool.django-gunicorn-doctor"
@@ -35,7 +35,10 @@ def read(root: Path) -> Configuration:
         data = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (OSError, ValueError):
         return Configuration()  # reported as not understood
-    table: dict[str, Any] = data.get("tool", {}).get("django-gunicorn-doctor", {})
+    tool = data.get("tool")
+    table: Any = tool.get("django-gunicorn-doctor", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise Problem(f"{file}: {TABLE} has to be a table")
     for key in table.keys() - {"skip", "settings"}:
         raise Problem(f"{file}: unknown key {key} in [{TABLE}]")
     skip = table.get("skip", {})
@@ -58,10 +61,13 @@ def read_baseline(file: Path) -> set[Key]:
     """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return {(each["rule"], each["path"], each["message"]) for each in data["findings"]}
+        return {
+            (str(each["rule"]), str(each["path"]), LINE.sub("", str(each["message"])))
+            for each in data["findings"]
+        }
     except OSError as error:
         raise Problem(f"baseline {file}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem(f"baseline {file} is broken; write it again with --write-baseline") from error
 
 

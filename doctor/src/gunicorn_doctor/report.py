@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from gunicorn_doctor import __version__
 from gunicorn_doctor.project import Project
@@ -144,7 +145,7 @@ def sarif(report: Report) -> str:
 
 def result(report: Report, finding: Finding, suppressed: str = "") -> dict[str, Any]:
     """Return one result of SARIF; its fingerprint does not depend on the line."""
-    digest = hashlib.sha256("\0".join(finding.key).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join(finding.key).encode(errors="surrogateescape")).hexdigest()
     data: dict[str, Any] = {
         "ruleId": finding.rule.id,
         "level": finding.rule.severity,
@@ -152,7 +153,9 @@ def result(report: Report, finding: Finding, suppressed: str = "") -> dict[str, 
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": report.path(finding.where.path)},
+                    "artifactLocation": {
+                        "uri": quote(report.path(finding.where.path), errors="surrogateescape")
+                    },
                     "region": {"startLine": finding.where.line},
                 }
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -10,6 +11,7 @@ from pathlib import Path
 from gunicorn_doctor.project import Project
 from gunicorn_doctor.values import Location, Problem
 
+LINE = re.compile(r"(?<=\w):\d+\b")  # of a location in a message
 GROUP = "django_gunicorn_doctor.rules"
 SEVERITIES = ("note", "warning", "error")
 Check = Callable[[Project], Iterable[tuple[Location, str]]]
@@ -44,8 +46,8 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Return what identifies the finding in a baseline: not its line, which moves."""
-        return self.rule.id, self.where.path, self.message
+        """Return what identifies the finding in a baseline: no lines, which move."""
+        return self.rule.id, self.where.path, LINE.sub("", self.message)
 
 
 def every_rule() -> dict[str, Rule]:
@@ -81,8 +83,8 @@ def apply(rules: Iterable[Rule], project: Project) -> list[Finding]:
     for rule in rules:
         try:
             for where, message in rule.check(project):
-                finding = Finding(rule, where, message)
-                found.setdefault(finding.key, finding)
+                finding = Finding(rule, where, str(message))
+                found.setdefault((rule.id, where.path, str(message)), finding)
         except Exception as error:
             raise Problem(f"rule {rule.id} failed: {error!r}") from error
     return sorted(found.values(), key=lambda each: (each.where.path, each.where.line, each.rule.id))
