@@ -112,6 +112,15 @@ CASES = [
         "pool",
     ),
     Case(
+        "DG004",
+        {"Procfile": GEVENT + " --preload"},
+        {
+            "Procfile": GEVENT + " --preload",
+            CONF: "from gevent import monkey\nmonkey.patch_all()\n",
+        },
+        "gevent",
+    ),
+    Case(
         "DG005",
         {"Procfile": GEVENT, REQUIREMENTS: PSYCOPG2},
         {

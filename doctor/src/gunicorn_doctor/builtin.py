@@ -17,6 +17,8 @@ from gunicorn_doctor.values import Location, Value
 Found = Iterator[tuple[Location, str]]
 GREEN = {"gevent", "eventlet"}
 PSYCOGREEN = re.compile(r"patch_psycopg|make_psycopg_green|set_wait_callback")
+# At the top of a module that the master imports first.
+PATCHED = re.compile(r"^([\w.]+\.)?(patch_all|monkey_patch)\(", re.MULTILINE)
 SET_TIMEOUT = re.compile(r"\bSET\s+(SESSION\s+)?statement_timeout\b", re.IGNORECASE)
 POOLED_HOST = re.compile(r"bouncer|pooler|pgcat|odyssey", re.IGNORECASE)
 POOL_PORTS = {"6432", "6543"}  # PgBouncer's own, and that of Supabase's pooler
@@ -89,6 +91,8 @@ def preload(project: Project) -> Found:
         where = setting.where or deployment.where
         pools = [each for each in deployment.databases if each.postgresql and each.pools]
         if deployment.family in GREEN:
+            if any(PATCHED.search(text) for text in project.texts.values()):
+                continue
             yield (
                 where,
                 f"preload_app is on with {deployment.server}: Django and the driver are imported"
