@@ -49,7 +49,12 @@ def test_other_commands_are_not_servers(command: str, write: Write, check: Check
 
 
 @pytest.mark.parametrize(
-    "command", ["gunicorn -k $CLASS config.wsgi", "gunicorn $OPTS config.wsgi"]
+    "command",
+    [
+        "gunicorn -k $CLASS config.wsgi",
+        "gunicorn $OPTS config.wsgi",
+        "gunicorn -c $FILE config.wsgi",
+    ],
 )
 def test_arguments_of_unknown_variables_are_told(command: str, write: Write, check: Check) -> None:
     assert check(write({"Procfile": f"web-api: {command}\n"})).places("DG000") == ["Procfile:1"]
@@ -103,6 +108,12 @@ def test_script_that_is_not_in_the_project_is_told(write: Write, check: Check) -
 def test_last_stage_of_a_dockerfile_counts(write: Write, check: Check) -> None:
     text = "FROM python AS dev\nCMD daphne config.asgi\nFROM python\nCMD gunicorn config.wsgi\n"
     assert "DG001" not in check(write({**AGE, "Dockerfile": text})).rules
+
+
+def test_compose_builds_its_target(write: Write, check: Check) -> None:
+    image = "FROM python AS live\nCMD daphne config.asgi\nFROM live AS test\nCMD pytest\n"
+    compose = "services: {web: {build: {context: ., target: live}}}\n"
+    assert "DG001" in check(write({**AGE, "Dockerfile": image, "compose.yaml": compose})).rules
 
 
 def test_compose_command_and_environment_are_used(write: Write, check: Check) -> None:

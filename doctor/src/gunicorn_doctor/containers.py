@@ -209,7 +209,9 @@ class Reader:
         """Return the image that a compose service builds, or None if it is not in the tree."""
         context = path.parent / str(build.get("context") or ".")
         file = context / str(build.get("dockerfile") or "Dockerfile")
-        return read_image(self.tree, file.resolve()) if self.tree.inside(file) else None
+        if not self.tree.inside(file):
+            return None
+        return read_image(self.tree, file.resolve(), str(build.get("target")))
 
     def environment_files(self, path: Path, names: Any) -> dict[str, str]:
         """Return the variables of the env_file entries that are in the tree."""

@@ -114,7 +114,9 @@ def ask(python: str, timeout: float, directory: Path, asked: dict[str, Any]) -> 
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired as error:
-                raise Problem(f"importing the project took longer than {timeout:g} s") from error
+                task = "importing the project"
+                task += " and asking its database servers" if asked["database"] else ""
+                raise Problem(f"{task} took longer than {timeout:g} s") from error
             finally:  # also when the doctor itself is interrupted
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ HOMELESS = re.compile(
 
 @dataclass
 class Image:
-    """The last stage of a Dockerfile."""
+    """One stage of a Dockerfile."""
 
     path: Path
     line: int = 0  # of the command; 0 if there is no Dockerfile
@@ -55,8 +55,8 @@ class Image:
             self.line = line
 
 
-def read_image(tree: Tree, path: Path) -> Image | None:
-    """Return the last stage of the Dockerfile at `path`, or None if it has none."""
+def read_image(tree: Tree, path: Path, target: str = "") -> Image | None:
+    """Return a stage, by default the last, of the Dockerfile at `path`; None if it has none."""
     parser = DockerfileParser(fileobj=io.BytesIO(tree.text(path).encode()))
     stages: dict[str, Image] = {}
     image: Image | None = None
@@ -70,7 +70,7 @@ def read_image(tree: Tree, path: Path) -> Image | None:
             image.apply(tree, name, value, line)
     if image is None:
         tree.report(tree.location(path), "the Dockerfile has no FROM")
-    return image
+    return stages.get(target, image)
 
 
 def words_of(value: Any) -> list[str]:

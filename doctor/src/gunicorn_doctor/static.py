@@ -67,8 +67,8 @@ class StaticReader:
             raise Problem(f"the settings module {module} ({reason}) is not in {self.root}")
         if self.settings_file is None:
             raise Problem(
-                f"no Django project found in {self.root}: no file names DJANGO_SETTINGS_MODULE;"
-                " give --settings"
+                f"no Django project found in {self.root}: no DJANGO_SETTINGS_MODULE that is in"
+                " it was found; give --settings"
             )
         project = Project(self.root, self.home, module, self.settings_file, reason)
         project.requirements = requirements.read(self.tree, self.paths[:2])
@@ -177,6 +177,8 @@ class StaticReader:
             extra = []
         variables = gunicorn.parse(extra, start.where, set())
         named = command.get("config") or variables.get("config")
+        if named and not named.known:
+            self.report(start.where, f"gunicorn's configuration is {named}")
         path = self.configuration(named.string() if named else "", interpreter)
         if path is None and named and named.string():
             self.report(start.where, f"cannot find gunicorn's configuration {named.string()}")
