@@ -189,13 +189,8 @@ def test_baseline_accepts_and_tells_what_vanished(
 def test_baseline_has_no_lines(write: Write, check: Check, tmp_path: Path) -> None:
     baseline = str(tmp_path / "baseline.json")
     check(write(BAD), "--baseline", baseline, "--write-baseline")
-    moved = {name: f"\n\n{text}" for name, text in BAD.items()}
-    assert (
-        check(
-            write({**moved, "Procfile": "\n\nweb: gunicorn config.wsgi"}), "--baseline", baseline
-        ).code
-        == 0
-    )
+    moved = {name: f"# moved\n{text}" for name, text in BAD.items()}
+    assert check(write(moved), "--baseline", baseline).code == 0
 
 
 def test_rules_that_are_not_selected_do_not_vanish(

@@ -40,7 +40,7 @@ def test_command_is_understood(command: str, write: Write, check: Check) -> None
         "pip install uvicorn daphne",
         "celery -A config worker -P gevent",
         "python manage.py runserver",
-        "sudo systemctl restart gunicorn",
+        "sudo systemctl restart uvicorn",
         "mkdir -p /var/log/uvicorn",
     ],
 )
