@@ -12,7 +12,6 @@ from baking.combinations import DEFAULT
 from tests.template.conftest import Bake
 from tests.template.tools import assert_passes
 
-
 needs_kubectl = pytest.mark.skipif(
     shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is not installed"
 )

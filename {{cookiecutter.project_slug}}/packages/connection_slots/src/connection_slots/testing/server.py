@@ -151,7 +151,8 @@ def production(**environment: str | None) -> dict[str, str]:
 
     Nothing else is inherited: neither the variables nor the .env file of a developer matter.
     """
-    fixed = {"PATH": os.environ["PATH"], "ENV_FILE": "", "DATABASE_URL": os.environ["DATABASE_URL"]}
+    kept = ("PATH", "DATABASE_URL", "DATABASE_POOLER")
+    fixed = {name: os.environ[name] for name in kept if name in os.environ} | {"ENV_FILE": ""}
     wanted = fixed | PRODUCTION | environment
     return {name: value for name, value in wanted.items() if value is not None}
 
