@@ -184,6 +184,18 @@ CASES = [
         {SETTINGS: database(HOST="'db'", PORT="6432", DISABLE_SERVER_SIDE_CURSORS="True")},
         "port",
     ),
+    Case(
+        "DG012",
+        {SETTINGS: database(HOST="'pgbouncer'", DISABLE_SERVER_SIDE_CURSORS="False")},
+        {
+            SETTINGS: "import os\n"
+            + database(
+                HOST="'pgbouncer'",
+                DISABLE_SERVER_SIDE_CURSORS="os.environ.get('POOLER', '') == 'transaction'",
+            )
+        },
+        "variable",
+    ),
     Case("DG013", {"web.yaml": DEPLOYMENT % 4}, {"web.yaml": DEPLOYMENT % 3}),
     Case(
         "DG014",

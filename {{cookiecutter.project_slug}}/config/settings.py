@@ -77,7 +77,7 @@ DATABASES = {
         "ENGINE": "connection_slots.backend",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60, validate=validate.Range(min=0)),
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": bool(DATABASE_POOLER),
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_POOLER == "transaction",
         "OPTIONS": {
             # The backend appends the pid of the worker, as seen in pg_stat_activity.
             "application_name": "{{ cookiecutter.project_slug }}",

@@ -232,7 +232,8 @@ def server_side_cursors(project: Project) -> Found:
     for _, database in project.pairs():
         disabled = database.get("DISABLE_SERVER_SIDE_CURSORS")
         why = pooled(project, database)
-        if why and not any(each.data for each in disabled.options()):
+        # From a variable, it is set where the address is: in the environment.
+        if why and not any(each.data or each.variable for each in disabled.options()):
             yield (
                 database.where,
                 f"DISABLE_SERVER_SIDE_CURSORS is not set for {database.alias!r}, but {why}: with"

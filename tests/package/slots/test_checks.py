@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.test import override_settings
 
 from connection_slots import checks
@@ -342,6 +343,12 @@ def test_option_that_pooler_refuses(
     (message,) = messages()
     assert message.id == "connection_slots.E009"
     assert f'DATABASES["other"]["OPTIONS"] has {option!r}' in message.msg
+
+
+@pytest.mark.usefixtures("pooled")
+def test_isolation_level_behind_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["other"]["OPTIONS"], "isolation_level", 3)
+    assert found() == ([] if is_psycopg3 else ["E009"])
 
 
 @pytest.mark.usefixtures("pooled")

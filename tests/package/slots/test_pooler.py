@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, connections, transaction
+from django.db import NotSupportedError, connection, connections, transaction
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from connection_slots import slots
 from tests.package.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
@@ -95,6 +96,31 @@ def test_iterator_reads_all_rows(through: PgBouncer) -> None:
         seen += 1
         assert ask("SELECT 1") == 1  # between two chunks, another transaction
     assert seen == 250
+
+
+def test_server_side_cursor_needs_a_transaction(through: PgBouncer) -> None:
+    with pytest.raises(NotSupportedError, match="atomic"):
+        connection.chunked_cursor()
+    with transaction.atomic(), connection.chunked_cursor() as rows:
+        rows.execute("SELECT generate_series(1, 10)")
+        assert len(rows.fetchall()) == 10
+
+
+@pytest.mark.skipif(is_psycopg3, reason="psycopg sends the isolation level with each BEGIN")
+def test_isolation_of_session_is_refused(through: PgBouncer) -> None:
+    connection.ensure_connection()
+    raw = connection.connection
+    for change in (
+        lambda: setattr(raw, "isolation_level", 3),
+        lambda: raw.set_isolation_level(3),
+        lambda: raw.set_session(readonly=True),
+    ):
+        with pytest.raises(NotSupportedError, match="SET TRANSACTION"):
+            change()
+    with transaction.atomic():
+        ask("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        assert ask("SHOW transaction_isolation") == "serializable"
+    assert ask("SHOW transaction_isolation") == "read committed"
 
 
 def test_transaction_keeps_its_session(through: PgBouncer) -> None:

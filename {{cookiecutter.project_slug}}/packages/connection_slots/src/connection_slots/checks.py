@@ -26,6 +26,7 @@ WSGI_HOOKS = ("post_worker_init", "pre_request", "post_request")
 # Options that a transaction pooler cannot keep for one client, and what to do instead.
 POOLED_OPTIONS = {
     "options": "PgBouncer refuses it as a startup parameter, so set its values with ALTER ROLE",
+    "isolation_level": "psycopg2 sets it for the session, so set it for the role",
     "assume_role": "SET ROLE would reach other clients, so connect as that role",
     "prepare_threshold": "PgBouncer before 1.21 has no prepared statements, so remove it",
 }
@@ -133,8 +134,13 @@ def _pooler_problems() -> Iterator[str]:
             "DATABASE_DISCARD_ALL resets a session that the pooler shares with other clients: "
             "remove it. PgBouncer's server_reset_query_always does the same."
         )
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3  # after patches
+
+    options = {**POOLED_OPTIONS}
+    if is_psycopg3:
+        del options["isolation_level"]  # psycopg sends it with each BEGIN
     for alias in pooled:
-        for name, remedy in POOLED_OPTIONS.items():
+        for name, remedy in options.items():
             if connections.settings[alias].get("OPTIONS", {}).get(name) is not None:
                 yield f'DATABASES["{alias}"]["OPTIONS"] has {name!r} behind a pooler: {remedy}.'
 

@@ -27,7 +27,7 @@ from django.utils.functional import cached_property
 
 from connection_slots import concurrency, slots
 from connection_slots.backend.cursors import tracked, tracking_connection
-from connection_slots.backend.pooler import is_pooled
+from connection_slots.backend.pooler import is_pooled, refuse_server_side_cursor
 from connection_slots.backend.session import IDLE, Session, warn_closed
 from connection_slots.backend.watchdog import watchdog
 from connection_slots.errors import DatabaseUnavailable, mark_connection_lost
@@ -597,8 +597,10 @@ class SlotsMixin(_Base):
 
     def create_cursor(self, name: str | None = None) -> Any:
         """Create Django's cursor, tracked by the session."""
-        cursor = super().create_cursor(name)
         session = self._session
+        if name is not None and session is not None and session.pooled:
+            refuse_server_side_cursor(in_transaction=not self.connection.autocommit)
+        cursor = super().create_cursor(name)
         if session is not None:
             if name is not None:  # Django chooses psycopg's server-side class by itself
                 server_side: Any = type(cursor)

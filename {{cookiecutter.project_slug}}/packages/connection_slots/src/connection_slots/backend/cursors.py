@@ -11,7 +11,9 @@ from typing import Any
 
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
+from connection_slots.backend.pooler import refuse_session_state
 from connection_slots.backend.session import Session
+from connection_slots.backend.session_state import Effect
 
 
 class TrackedCursor:
@@ -156,7 +158,10 @@ def tracked(cursor_class: type | None) -> type:
 
 @lru_cache(maxsize=1)
 def tracking_connection() -> type:
-    """Return psycopg2's connection class, with a cursor() that tracks every cursor_factory."""
+    """Return psycopg2's connection class, with a cursor() that tracks every cursor_factory.
+
+    Behind a transaction pooler it refuses what psycopg2 would set for the session.
+    """
     from psycopg2.extensions import connection
 
     class TrackingConnection(connection):  # type: ignore[misc]  # psycopg2 has no types
@@ -166,5 +171,23 @@ def tracking_connection() -> type:
             elif options.get("cursor_factory") is not None:
                 options["cursor_factory"] = tracked(options["cursor_factory"])
             return super().cursor(*args, **options)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in ("isolation_level", "readonly", "deferrable"):
+                self._refuse_if_pooled()
+            super().__setattr__(name, value)
+
+        def set_session(self, *args: Any, **options: Any) -> None:
+            self._refuse_if_pooled()
+            super().set_session(*args, **options)
+
+        def set_isolation_level(self, level: Any) -> None:
+            self._refuse_if_pooled()
+            super().set_isolation_level(level)
+
+        def _refuse_if_pooled(self) -> None:
+            session = Session.of(self)
+            if session is not None and session.pooled:
+                refuse_session_state(Effect.CHANGES, in_transaction=False)
 
     return TrackingConnection

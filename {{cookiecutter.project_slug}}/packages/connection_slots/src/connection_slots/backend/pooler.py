@@ -31,11 +31,20 @@ def refuse_session_state(effect: Effect, in_transaction: bool) -> None:
         raise NotSupportedError(
             "this statement changes its session, which a transaction pooler gives to another "
             "client next (DATABASE_POOLER): use the form that ends with the transaction, such as "
-            "SET LOCAL, set_config(..., true), pg_advisory_xact_lock() or ON COMMIT DROP, or a "
-            "database that is reached directly"
+            "SET LOCAL, SET TRANSACTION, set_config(..., true), pg_advisory_xact_lock() or ON "
+            "COMMIT DROP, or a database that is reached directly"
         )
     if effect & Effect.READS_SEQUENCE and not in_transaction:
         raise NotSupportedError(
             "currval() and lastval() may ask another session than that of the INSERT behind a "
             "transaction pooler (DATABASE_POOLER): use RETURNING or transaction.atomic()"
+        )
+
+
+def refuse_server_side_cursor(in_transaction: bool) -> None:
+    """Raise NotSupportedError for a cursor that would outlive its statement's transaction."""
+    if not in_transaction:
+        raise NotSupportedError(
+            "a server-side cursor ends with its transaction behind a transaction pooler "
+            "(DATABASE_POOLER): use transaction.atomic(), or iterator(), which needs none"
         )

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.signals import request_finished
 from django.db import Error, connection, transaction
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
 from connection_slots import slots
@@ -122,6 +124,13 @@ def leave(request: HttpRequest, what: str) -> JsonResponse:
             _execute(STATEMENTS[what].format(user=user))
     return JsonResponse({})
 
+
+# What raises: one on purpose, and what a transaction pooler cannot keep for one client.
+RAISES = {"exception-in-atomic"}
+if getattr(settings, "DATABASE_POOLER", ""):
+    RAISES |= {*STATEMENTS, "server-side-cursor"} - {"local-setting", "open-transaction"}
+    if not is_psycopg3:
+        RAISES.add("isolation-level")
 
 LEFT = (
     *STATEMENTS,
