@@ -24,7 +24,16 @@ COMBINATIONS = [
     ),
 ]
 POOL_SIZE = 20  # as many as the two workers of the tests have slots
-DECLARED = f"[pgbouncer]\ninstances = 1\npool_size = {POOL_SIZE}\nmax_clients = 1000\n"
+# With the limits of the server, nothing connects before the role has its timeouts.
+DECLARED = f"""\
+[server]
+max_connections = 100
+
+[pgbouncer]
+instances = 1
+pool_size = {POOL_SIZE}
+max_clients = 1000
+"""
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
@@ -48,13 +57,14 @@ def test_suite_passes_behind_pgbouncer(
         environment = {
             "ALLOWED_HOSTS": "localhost",
             "DATABASE_POOLER": "transaction",
-            "DATABASE_STATEMENT_TIMEOUT": "15",
             "DATABASE_URL": bouncer.url,
             "SECRET_KEY": "for-tests-only",
         }
         command = ("python", "manage.py", "database_budget", "--sql", "--declared", str(declared))
         sql = project.run("uv", "run", *command, **environment).stdout
         with psycopg.connect(cluster.url, autocommit=True) as server:
-            for statement in sql.splitlines():
+            limit, *timeouts = sql.splitlines()
+            assert limit.endswith(f"CONNECTION LIMIT {POOL_SIZE};")  # for an administrator
+            for statement in timeouts:
                 server.execute(statement.encode())
         project.run("uv", "run", "pytest", *tests, **environment)

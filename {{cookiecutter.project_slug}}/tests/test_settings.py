@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from connection_slots.backend.base import RESTART_TAKES
@@ -11,6 +12,8 @@ from connection_slots.testing.server import PRODUCTION, production
 from django.conf import settings
 from django.db import connection
 from environs import EnvError
+
+SETTINGS = str(settings.BASE_DIR / "config" / "settings.py")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,7 @@ def test_project_passes(command: str) -> None:
         ("DEBUG", "maybe"),
         ("CONN_MAX_AGE", "-1"),
         ("DATABASE_SLOT_TIMEOUT", "0"),
+        ("DATABASE_POOLER", "session"),
     ],
 )
 def test_wrong_variable_is_named(
@@ -56,7 +60,21 @@ def test_wrong_variable_is_named(
     else:
         monkeypatch.setenv(name, value)
     with pytest.raises(EnvError, match=name):
-        runpy.run_path(str(settings.BASE_DIR / "config" / "settings.py"))
+        runpy.run_path(SETTINGS)
+
+
+def test_secret_is_read_from_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for good in PRODUCTION:
+        monkeypatch.setenv(good, PRODUCTION[good])
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "secret-key"))
+    with pytest.raises(EnvError, match="SECRET_KEY_FILE.*No such file"):
+        runpy.run_path(SETTINGS)
+    (tmp_path / "secret-key").write_text("from a file\n")
+    assert runpy.run_path(SETTINGS)["SECRET_KEY"] == "from a file"
+    monkeypatch.setenv("SECRET_KEY", "from the environment")
+    with pytest.raises(EnvError, match="SECRET_KEY is set too"):
+        runpy.run_path(SETTINGS)
 
 
 @pytest.mark.django_db

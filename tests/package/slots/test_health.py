@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import iscoroutinefunction
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 
 from connection_slots.health import HealthMiddleware
 from tests.package.slots.conftest import Actor
@@ -109,3 +110,13 @@ def test_other_path_is_passed_on(path: str, ask: Ask) -> None:
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probe_is_only_read(path: str, ask: Ask) -> None:
     assert ask(path, "POST").status_code == 405
+
+
+def test_draining_service_is_not_ready(ask: Ask, pool: Any, tmp_path: Path) -> None:
+    drain = tmp_path / "draining"
+    with override_settings(DRAIN_FILE=str(drain)):
+        assert ask("/readyz").status_code == 200
+        drain.touch()
+        assert ask("/readyz").status_code == 503
+        assert ask("/readyz").content == b"draining\n"
+        assert ask("/livez").status_code == 200

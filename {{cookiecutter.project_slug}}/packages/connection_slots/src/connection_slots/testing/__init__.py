@@ -10,6 +10,7 @@ port into application_name, so that the connections of each server can be told a
     DATABASES["default"]["OPTIONS"]["application_name"] += "-" + os.environ.get("PORT", "pytest")
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -141,4 +142,5 @@ def _shared(blocker: "DjangoDbBlocker", log: Path, **environment: str) -> Iterat
             server.wait_until_serving()
         yield server
     with blocker.unblock():
-        wait_for(lambda: not server.connections(), "gunicorn's connections to end")
+        if "DATABASE_POOLER" not in os.environ:  # PgBouncer keeps its connections
+            wait_for(lambda: not server.connections(), "gunicorn's connections to end")

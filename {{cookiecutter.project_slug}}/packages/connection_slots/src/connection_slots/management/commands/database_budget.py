@@ -19,6 +19,7 @@ from connection_slots.manifests import Plan, read
 UNKNOWN = 2  # the exit code if there is no answer; 1 is a plan that does not fit
 
 # Timeouts that a role has to have behind a pooler, which takes no startup parameters.
+STATEMENT_TIMEOUT = 15  # seconds
 ROLE_TIMEOUTS = {
     "idle_in_transaction_session_timeout": "30s",
     "client_connection_check_interval": "2s",
@@ -191,10 +192,9 @@ def _sql(alias: str, budget: Budget) -> list[str]:
     role = connection.ops.quote_name(connection.settings_dict["USER"] or "postgres")
     lines = [f"ALTER ROLE {role} CONNECTION LIMIT {budget.replacing};"]
     if is_pooled(connection.settings_dict) or budget.pooler is not None:
-        timeouts = {
-            "statement_timeout": f"{getattr(settings, 'DATABASE_STATEMENT_TIMEOUT', 15)}s",
-            **ROLE_TIMEOUTS,
-        }
+        # manage.py itself may have none.
+        seconds = getattr(settings, "DATABASE_STATEMENT_TIMEOUT", 0) or STATEMENT_TIMEOUT
+        timeouts = {"statement_timeout": f"{seconds}s", **ROLE_TIMEOUTS}
         lines += [f"ALTER ROLE {role} SET {name} = '{value}';" for name, value in timeouts.items()]
     return lines
 
