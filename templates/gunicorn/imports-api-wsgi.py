@@ -1,6 +1,5 @@
 import os
 import sys
-from pathlib import Path
 
 from connection_slots.gunicorn import (
     on_reload,  # noqa: F401 - the same checks, before new workers start

@@ -63,9 +63,9 @@ if _database.get("ENGINE") != "django.db.backends.postgresql" or not _database.g
 DATABASE_STATEMENT_TIMEOUT = env.int(
     "DATABASE_STATEMENT_TIMEOUT", default=15, validate=validate.Range(min=0)
 )
-if not DATABASE_POOLER:  # PgBouncer refuses them: `manage.py database_budget --sql` says what to do
-    # PostgreSQL ends a statement before gunicorn's timeout (30 s), and an idle transaction before it
-    # blocks others for long. It notices that a worker was killed, and ends its statement.
+if not DATABASE_POOLER:  # behind PgBouncer the role has them: `manage.py database_budget --sql`
+    # PostgreSQL ends a statement before gunicorn's timeout (30 s), and an idle transaction before
+    # it blocks others for long. It notices that a worker was killed, and ends its statement.
     _database_options["options"] = (
         f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT}s"
         " -c idle_in_transaction_session_timeout=30s"

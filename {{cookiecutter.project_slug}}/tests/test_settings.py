@@ -68,7 +68,7 @@ def test_secret_is_read_from_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(good, PRODUCTION[good])
     monkeypatch.delenv("SECRET_KEY")
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "secret-key"))
-    with pytest.raises(EnvError, match="SECRET_KEY_FILE.*No such file"):
+    with pytest.raises(EnvError, match=r"SECRET_KEY_FILE.*No such file"):
         runpy.run_path(SETTINGS)
     (tmp_path / "secret-key").write_text("from a file\n")
     assert runpy.run_path(SETTINGS)["SECRET_KEY"] == "from a file"
