@@ -15,21 +15,23 @@ def environment() -> Env:
     A platform may mount a secret as a file: NAME_FILE names it, as in Docker's official images.
     Raises EnvValidationError if it cannot be read, or if NAME is set too.
     """
+    env, variables = FileAwareEnv(strip_whitespace=True), Env()
     if file := os.environ.get("ENV_FILE", str(Path(__file__).parent.with_name(".env"))):
-        Env().read_env(file, recurse=False)
+        env.read_env(file, recurse=False)
+        variables.read_env(file, recurse=False)
     for name in SECRETS:
-        if path := os.environ.get(f"{name}_FILE"):
-            _refuse_unreadable(name, path)
-    return FileAwareEnv(strip_whitespace=True)
+        if path := variables.str(f"{name}_FILE", default=""):
+            if variables.str(name, default=None) is not None:
+                raise _invalid(f"{name}_FILE", f"{name} is set too: remove one of them")
+            _refuse_unreadable(f"{name}_FILE", path)
+    return env
 
 
 def _refuse_unreadable(name: str, path: str) -> None:
-    if name in os.environ:
-        raise _invalid(f"{name}_FILE", f"{name} is set too: remove one of them")
     try:
         Path(path).read_text()
     except (OSError, ValueError) as error:
-        raise _invalid(f"{name}_FILE", str(error)) from error
+        raise _invalid(name, str(error)) from error
 
 
 def trusted_proxies(env: Env) -> list[str]:

@@ -63,6 +63,16 @@ def test_wrong_variable_is_named(
         runpy.run_path(SETTINGS)
 
 
+def test_env_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "environment").write_text("SECRET_KEY=from .env\nALLOWED_HOSTS=from .env\n")
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "environment"))
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("ALLOWED_HOSTS", "from the environment")
+    read = runpy.run_path(SETTINGS)
+    assert read["SECRET_KEY"] == "from .env"
+    assert read["ALLOWED_HOSTS"] == ["from the environment"]
+
+
 def test_secret_is_read_from_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for good in PRODUCTION:
         monkeypatch.setenv(good, PRODUCTION[good])

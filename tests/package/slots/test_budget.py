@@ -47,8 +47,7 @@ kind: ConfigMap
 metadata: {name: pgbouncer}
 data:
   pgbouncer.ini: |
-    [databases]
-    * = host=db
+    %include /run/secrets/pgbouncer/databases.ini
     [pgbouncer]
     pool_mode = transaction
     default_pool_size = 20

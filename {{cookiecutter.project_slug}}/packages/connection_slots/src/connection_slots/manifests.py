@@ -52,7 +52,7 @@ def read(path: str) -> Plan:
     try:
         manifests = [one for text in _texts(path) for one in yaml.safe_load_all(text) if one]
     except yaml.YAMLError as error:
-        raise UnknownBudget(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UnknownBudget(f"{path} is not YAML: {_line(error)}") from error
     if not all(isinstance(one, dict) and "kind" in one for one in manifests):
         raise UnknownBudget(f"{path} has a document that is not a Kubernetes object")
     try:
@@ -105,7 +105,7 @@ def _rendered(kustomization: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise UnknownBudget(f"`kubectl kustomize` took longer than {RENDER_TAKES} s") from error
     if done.returncode:
-        raise UnknownBudget(f"`kubectl kustomize {kustomization}` failed: {done.stderr.strip()}")
+        raise UnknownBudget(f"`kubectl kustomize {kustomization}` failed: {_line(done.stderr)}")
     return done.stdout
 
 
@@ -208,13 +208,14 @@ def _pooler(manifest: Manifest, manifests: list[Manifest]) -> Pooler:
 def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
     """Return the sizes in a pgbouncer.ini. Raises UnknownBudget."""
     parser = configparser.ConfigParser(interpolation=None)
+    own = [line for line in ini.splitlines() if not line.startswith("%include")]
     try:
-        parser.read_string(ini)
+        parser.read_string("\n".join(own))
         section = parser["pgbouncer"]
         pool_size = section.getint("default_pool_size", 20) + section.getint("reserve_pool_size", 0)
         max_clients = section.getint("max_client_conn", 100)
     except (configparser.Error, KeyError, ValueError) as error:
-        raise UnknownBudget(f"pgbouncer.ini is not understood: {error}") from error
+        raise UnknownBudget(f"pgbouncer.ini is not understood: {_line(error)}") from error
     if section.get("pool_mode", "session") != "transaction":
         raise UnknownBudget("pgbouncer.ini has no pool_mode = transaction, the one that bounds")
     return Pooler(instances, pool_size, max_clients, replaced)
@@ -222,3 +223,8 @@ def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
 
 def _labels(manifest: Manifest) -> dict[str, str]:
     return manifest["metadata"].get("labels") or {}
+
+
+def _line(said: object) -> str:
+    """Return an error's message as one line."""
+    return " ".join(str(said).split())
