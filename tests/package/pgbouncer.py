@@ -45,9 +45,11 @@ def program() -> str | None:
 class PgBouncer:
     """One PgBouncer, on a port of its own."""
 
-    def __init__(self, database_url: str, pool_size: int, **settings: str) -> None:
-        """Configure it for the server of `database_url`. start() starts it."""
-        self.port = free_port()
+    def __init__(
+        self, database_url: str, pool_size: int, *, port: int = 0, **settings: str
+    ) -> None:
+        """Configure it for the server of `database_url`, on any port by default."""
+        self.port = port or free_port()
         self.pool_size = pool_size
         url = urlsplit(database_url)
         self.url = url._replace(netloc=f"{url.username}@127.0.0.1:{self.port}").geturl()
@@ -94,7 +96,7 @@ class PgBouncer:
 @contextmanager
 def pgbouncer(database_url: str, pool_size: int, **settings: str) -> Iterator[PgBouncer]:
     """Run a PgBouncer for the block."""
-    one = PgBouncer(database_url, pool_size, **settings)
+    one = PgBouncer(database_url, pool_size, port=0, **settings)
     try:
         one.start()
         yield one

@@ -14,6 +14,7 @@ from django.db import (
     DatabaseError,
     Error,
     InterfaceError,
+    InternalError,
     OperationalError,
     connection,
     transaction,
@@ -23,7 +24,12 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
 from connection_slots import slots
-from connection_slots.errors import DatabaseUnavailable, SlotTimeout, is_unavailable
+from connection_slots.errors import (
+    DatabaseUnavailable,
+    SlotTimeout,
+    is_unavailable,
+    mark_connection_lost,
+)
 from connection_slots.middleware import DatabaseUnavailableMiddleware
 from tests.package.slots.conftest import Actor, ask, result
 
@@ -105,6 +111,14 @@ def test_lost_connection_is_unavailable(function: Callable[[], object], pool: An
     assert isinstance(error, (OperationalError, InterfaceError))
     assert is_unavailable(error)
     assert ask("SELECT 1") == 1
+
+
+def test_lost_connection_is_unavailable_whatever_psycopg_makes_of_it() -> None:
+    error = InternalError("received 2 results from command 'BEGIN'")
+    error.__cause__ = Exception()
+    assert not is_unavailable(error)
+    mark_connection_lost(error.__cause__)
+    assert is_unavailable(error)
 
 
 def test_backend_terminated_during_a_query_is_unavailable(pool: Any, actor: NewActor) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from connection_slots import slots
 from tests.package.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
-from tests.package.slots.conftest import Actor, ask
+from tests.package.slots.conftest import Actor, ask, result, wait_for
 from tests.package.slots.shop.models import Tag
 
 CHANGES = [
@@ -53,6 +54,38 @@ def through(bouncer: PgBouncer, pooled: None, monkeypatch: pytest.MonkeyPatch) -
     slots.end_request()
     slots.uninstall()
     connections.close_all()
+
+
+@pytest.fixture
+def own(pooled: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PgBouncer]:
+    """Slots whose default database is one that closed() closes, behind a PgBouncer of its own."""
+    if not is_installed():
+        pytest.skip(MISSING)
+    name = f"closed_{os.getpid()}"
+    ask(f"CREATE DATABASE {name}")
+    with pgbouncer(os.environ["DATABASE_URL"], pool_size=1) as one:
+        for key, value in {"HOST": "127.0.0.1", "PORT": one.port, "NAME": name}.items():
+            monkeypatch.setitem(connections.settings["default"], key, value)
+        connections.close_all()
+        slots.install()
+        slots.begin_request()
+        yield one
+        slots.end_request()
+        slots.uninstall()
+        connections.close_all()
+    ask(f"DROP DATABASE {name}", using="other")
+    connections.close_all()
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Let PostgreSQL turn PgBouncer away for the block."""
+    name = connections["default"].settings_dict["NAME"]
+    ask(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false", using="other")
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+    assert ask(ended, [name], using="other") == 1
+    yield
+    ask(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true", using="other")
 
 
 @pytest.mark.parametrize("sql", CHANGES)
@@ -138,3 +171,15 @@ def test_request_after_restart_gets_new_connection(through: PgBouncer) -> None:
     through.start()
     slots.begin_request()
     assert ask("SELECT 1") == 1
+
+
+def test_connect_waits_while_pgbouncer_cannot_log_in(
+    own: PgBouncer, actor: Callable[[], Actor]
+) -> None:
+    assert ask("SELECT 1") == 1  # from now on PgBouncer accepts clients without a server
+    connections["default"].close()
+    with closed():
+        waits = actor().start(ask)
+        wait_for(lambda: "login failed" in own.log.read_text(), "PgBouncer to be turned away")
+    assert ask("SELECT 1") == 1  # refused for another second, until PgBouncer tries again
+    assert result(waits) > 0

@@ -1,6 +1,6 @@
 """The errors that mean "the database cannot be used now, but may be later"."""
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 # SQLSTATE prefixes: class 08 is a connection exception; 57P is a server that shuts down, has
 # crashed or starts up; 53300 is too many connections.
@@ -29,7 +29,8 @@ def is_unavailable(error: BaseException) -> bool:
     """
     if isinstance(error, DatabaseUnavailable):
         return True
-    if not isinstance(error, (OperationalError, InterfaceError)):
+    # InternalError: psycopg, where PgBouncer refuses BEGIN and closes the connection.
+    if not isinstance(error, (OperationalError, InterfaceError, InternalError)):
         return False
     cause = error.__cause__
     if getattr(cause, "connection_lost", False):

@@ -362,6 +362,8 @@ class SlotsMixin(_Base):
         while True:
             try:
                 raw = self._connect_once(conn_params)
+                if is_pooled(self.settings_dict):
+                    _ask(raw)
             except (self.Database.OperationalError, DatabaseUnavailable) as error:
                 if _outage_lasts(self.alias) > RESTART_TAKES:
                     raise DatabaseUnavailable(*error.args) from error
@@ -679,6 +681,23 @@ class _ErrorWrapper(DatabaseErrorWrapper):
         if session is not None:
             session.failed(error)
         super().__exit__(exc_type, error, traceback)
+
+
+def _ask(raw: Any) -> None:
+    """Run a statement on a new connection. Raise DatabaseUnavailable if that ends the connection.
+
+    PgBouncer accepts clients also while PostgreSQL restarts, and refuses their first statement.
+    """
+    try:
+        with raw.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        raw.rollback()  # end what the statement began
+    except BaseException as error:
+        lost = bool(raw.closed)
+        raw.close()
+        if lost and isinstance(error, Exception):
+            raise DatabaseUnavailable(*error.args) from error
+        raise
 
 
 def _statement_timeout(raw: Any) -> float | None:
