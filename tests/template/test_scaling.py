@@ -1,9 +1,11 @@
 """docs/scaling.md has the figures that the budget gives."""
 
 import math
+from pathlib import Path
 
-from baking.combinations import ROOT
+from baking.combinations import DEFAULT, ROOT
 from connection_slots.budget import Budget, Pooler, Server
+from tests.template.conftest import Install
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text()
 
@@ -52,3 +54,20 @@ def test_text_is_what_the_budget_says() -> None:
     many, threads = plan(1000), plan(1000, THREADS)
     assert f"{many.clients_replacing:,} clients and {poolers(1000).instances}" in PAGE
     assert f"{threads.clients_replacing:,} and {poolers(1000, THREADS).instances}" in PAGE
+
+
+def test_command_says_what_the_page_shows(install: Install, tmp_path: Path) -> None:
+    project = install(DEFAULT)
+    environment = {
+        "DATABASE_URL": "postgresql://user:password@localhost:1/unused",
+        "DEBUG": "true",
+        "SECRET_KEY": "for-tests-only",
+    }
+    manifests = ("--manifests", "deploy/kubernetes/base")
+    command = ("uv", "run", "python", "manage.py", "database_budget", *manifests)
+    assert project.run(*command, **environment).stdout in PAGE
+    small = tmp_path / "database.toml"
+    small.write_text("[server]\nmax_connections = 60\n")
+    refused = project.attempt(*command, "--declared", str(small), **environment)
+    assert refused.returncode == 1
+    assert refused.stderr in PAGE

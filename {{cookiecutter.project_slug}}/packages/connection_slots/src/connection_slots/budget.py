@@ -120,7 +120,8 @@ class Budget:
 
     def _pooled(self, instances: int) -> int:
         assert self.pooler is not None  # noqa: S101
-        return instances * self.pooler.pool_size * self.aliases
+        # Background processes, such as migrations, may connect directly.
+        return instances * self.pooler.pool_size * self.aliases + self.background
 
     def __str__(self) -> str:
         aliases = f" x {self.aliases} aliases" if self.aliases > 1 else ""
