@@ -10,9 +10,9 @@ from tests.template.conftest import Bake
 
 # Logic belongs into packages/, where it is tested without a bake. Raise a limit only with a reason
 # in docs/decisions.md.
-JINJA_LINES = 66
+JINJA_LINES = 69
 RUN_TIME_LINES = 640
-TEST_LINES = 480
+TEST_LINES = 500
 
 
 def test_few_lines_have_jinja() -> None:
