@@ -8,7 +8,8 @@ import pytest
 
 from baking.combinations import ROOT
 
-# Without slots the backend differs little from Django's.
+# One of the two runs with slots is in the gate: they cover nearly the same. Without slots the backend
+# differs little from Django's.
 FEWER = ["--labels", "backends", "test_utils", "transaction_hooks", "transactions"]
 
 TIMEOUT = 900  # seconds; it takes about one minute where nothing else runs
@@ -30,7 +31,7 @@ def baselines(tmp_path_factory: pytest.TempPathFactory) -> Path:
             marks=[pytest.mark.xdist_group(f"django-suite-{driver}"), *marks],
         )
         for driver, mode, arguments, marks in [
-            ("psycopg", "--switch", ["--switch"], []),
+            ("psycopg", "--switch", ["--switch"], [pytest.mark.slow]),
             ("psycopg", "", FEWER, [pytest.mark.slow]),
             ("psycopg2", "--slots", ["--slots"], []),
             ("psycopg2", "", FEWER, [pytest.mark.slow]),

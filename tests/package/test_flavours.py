@@ -11,7 +11,8 @@ from tests.package.flavour import FLAVOURS
 TIMEOUT = 600  # seconds
 
 
-SLOW = [("gevent", "psycopg")]  # what is special to it, own tests of a generated project show too
+# What is special to these, own tests of a generated project show too.
+SLOW = [("gevent", "psycopg"), ("eventlet", "psycopg2")]
 
 
 @pytest.mark.parametrize(

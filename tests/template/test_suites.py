@@ -44,6 +44,7 @@ def test_project_passes_its_own_tests(
     record_property("measured", measured(project.directory / "result.xml", str(combination)))
 
 
+@pytest.mark.slow
 def test_tests_pass_on_postgresql_from_pypi(install: Install) -> None:
     project = install(DEFAULT)
     program = "import devdb; print(devdb.wheel_binaries())"
@@ -65,9 +66,8 @@ def test_tests_ignore_the_env_file(install: Install, tmp_path: Path) -> None:
     project.run("uv", "run", "pytest", "tests/test_notes.py", "tests/test_settings.py")
 
 
-@pytest.mark.parametrize(
-    "worker_class", ["gthread", pytest.param("gevent", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("worker_class", ["gthread", "gevent"])
 def test_second_driver_changes_nothing(worker_class: str, install: Install, tmp_path: Path) -> None:
     """A dependency may bring psycopg 3, which Django prefers, into a project with psycopg2."""
     sound = install(Combination(worker_class, "psycopg2", "5.2"))
