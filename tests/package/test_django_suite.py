@@ -8,8 +8,8 @@ import pytest
 
 from baking.combinations import ROOT
 
-# One of the two runs with slots is in the gate: they cover nearly the same. Without slots the backend
-# differs little from Django's.
+# One of the two runs with slots is in the gate: they cover nearly the same. Without slots the
+# backend differs little from Django's.
 FEWER = ["--labels", "backends", "test_utils", "transaction_hooks", "transactions"]
 
 TIMEOUT = 900  # seconds; it takes about one minute where nothing else runs
