@@ -10,7 +10,7 @@ from tests.template.conftest import Bake
 
 # Logic belongs into packages/, where it is tested without a bake. Raise a limit only with a reason
 # in docs/decisions.md.
-JINJA_LINES = 69
+JINJA_LINES = 71
 RUN_TIME_LINES = 640
 TEST_LINES = 500
 
