@@ -186,6 +186,12 @@ def test_pgbouncer_in_manifests_is_read(project: Path) -> None:
         (f"{POOLED}---\n{PGBOUNCER.replace('transaction', 'session')}", "pool_mode = transaction"),
         (f"{POOLED}---\n{PGBOUNCER.replace('= 20', '= x')}", "pgbouncer.ini is not understood"),
         (POOLED, "its size is not known"),
+        ("- a\n- b\n", "not a Kubernetes object"),
+        (
+            DEPLOYMENT.replace('value: "2"', "valueFrom: {secretKeyRef: {}}"),
+            "WEB_CONCURRENCY is ''",
+        ),
+        (f"{DEPLOYMENT}---\n{WORKER.replace('kind: Deployment', 'kind: DaemonSet')}", "each node"),
     ],
 )
 def test_bad_manifest_is_named(project: Path, text: str, problem: str) -> None:
@@ -193,6 +199,38 @@ def test_bad_manifest_is_named(project: Path, text: str, problem: str) -> None:
     code, message = refusal("--manifests", manifests(project, text))
     assert code == 2
     assert problem in message
+
+
+def test_jobs_and_lists_are_read(project: Path) -> None:
+    job = """\
+kind: List
+items:
+  - kind: CronJob
+    metadata: {name: clean, annotations: {connection-slots/connections: "2"}}
+    spec: {jobTemplate: {spec: {parallelism: 3, template: {spec: {containers: [{name: x}]}}}}}
+"""
+    assert read(manifests(project, DEPLOYMENT, job)).background == 6
+
+
+def test_variables_from_a_config_map_are_read(project: Path) -> None:
+    values = "kind: ConfigMap\nmetadata: {name: values}\ndata: {WEB_CONCURRENCY: '7'}\n"
+    container = "- {name: web, envFrom: [{configMapRef: {name: values}}]}\n"
+    text = DEPLOYMENT[: DEPLOYMENT.index("- name: web")] + container
+    assert read(manifests(project, text, values)).environment == {"WEB_CONCURRENCY": "7"}
+
+
+def test_other_arguments_of_gunicorn_are_accepted(project: Path) -> None:
+    declare(project, "[server]\nmax_connections = 200\n")
+    given = 'env: [{name: GUNICORN_CMD_ARGS, value: "--worker-tmp-dir /tmp"}, '
+    assert budget("--manifests", manifests(project, DEPLOYMENT.replace("env: [", given)))["fits"]
+    text = DEPLOYMENT.replace("env: [", given.replace("--worker-tmp-dir /tmp", "-w 9"))
+    assert refusal("--manifests", manifests(project, text))[0] == 2
+
+
+@pytest.mark.parametrize("text", ["resources: 5", "5", "a: ["])
+def test_bad_kustomization_is_named(project: Path, text: str) -> None:
+    (project / "kustomization.yaml").write_text(text)
+    assert refusal("--manifests", str(project))[0] == 2
 
 
 def test_missing_manifests_are_named(project: Path) -> None:

@@ -19,7 +19,7 @@ from connection_slots.budget import Pooler, UnknownBudget
 
 COMPONENT = "app.kubernetes.io/component"
 CONNECTIONS = "connection-slots/connections"
-WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 # Keys of a kustomization.yaml that concern neither the number of pods nor their environment.
 HARMLESS = {"apiVersion", "kind", "resources", "namespace", "labels", "images"}
@@ -50,17 +50,24 @@ def read(path: str) -> Plan:
     except ImportError as error:
         raise UnknownBudget("PyYAML is needed to read manifests: install pyyaml") from error
     try:
-        manifests = [one for text in _texts(path) for one in yaml.safe_load_all(text) if one]
+        documents = [one for text in _texts(path) for one in yaml.safe_load_all(text) if one]
+        return _plan(path, list(_objects(documents)))
     except yaml.YAMLError as error:
         raise UnknownBudget(f"{path} is not YAML: {_line(error)}") from error
-    if not all(isinstance(one, dict) and "kind" in one for one in manifests):
-        raise UnknownBudget(f"{path} has a document that is not a Kubernetes object")
-    try:
-        return _plan(path, manifests)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnknownBudget(
-            f"{path} is not understood ({type(error).__name__}: {error}): validate it first"
+            f"{path} is not understood ({type(error).__name__}: {_line(error)}): validate it first"
         ) from error
+
+
+def _objects(documents: list[Any]) -> Iterator[Manifest]:
+    for document in documents:
+        if not isinstance(document, dict) or "kind" not in document:
+            raise ValueError("a document is not a Kubernetes object")
+        if document["kind"] == "List":
+            yield from _objects(document["items"])
+        else:
+            yield document
 
 
 def _texts(path: str) -> Iterator[str]:
@@ -122,26 +129,30 @@ def _plan(path: str, manifests: list[Manifest]) -> Plan:
         elif component == "pgbouncer":
             poolers.append(manifest)
         else:
-            replicas, replaced = _pods(manifest, manifests)
-            background += (replicas + replaced) * _declared_connections(manifest)
+            connections = _declared_connections(manifest)
+            background += connections and connections * sum(_pods(manifest, manifests))
     if len(web) != 1:
         raise UnknownBudget(f"{path} has {len(web)} workloads with {COMPONENT}: web, not one")
     if len(poolers) > 1:
         raise UnknownBudget(f"{path} has {len(poolers)} workloads with {COMPONENT}: pgbouncer")
     replicas, replaced = _pods(web[0], manifests)
     pooler = _pooler(poolers[0], manifests) if poolers else None
-    return Plan(replicas, replaced, _environment(web[0]), background, pooler)
+    return Plan(replicas, replaced, _environment(web[0], manifests), background, pooler)
 
 
 def _pods(manifest: Manifest, manifests: list[Manifest]) -> tuple[int, int]:
     """Return the most pods that a workload wants, and how many a deploy may run beside them."""
-    name, spec = manifest["metadata"]["name"], manifest["spec"]
+    name, spec = manifest["metadata"]["name"], _spec(manifest)
     replicas = int(spec.get("replicas", spec.get("parallelism", 1)))
     for scaler in manifests:
         if scaler["kind"] == "HorizontalPodAutoscaler":
             target = scaler["spec"]["scaleTargetRef"]
             if (target["kind"], target["name"]) == (manifest["kind"], name):
                 replicas = int(scaler["spec"]["maxReplicas"])
+    if manifest["kind"] == "DaemonSet":
+        raise UnknownBudget(
+            f"DaemonSet {name} runs on each node, and how many there are is unknown"
+        )
     if replicas < 1:
         raise UnknownBudget(f"{manifest['kind']} {name} has {replicas} replicas: write 1 or more")
     return replicas, _replaced(spec, replicas) if manifest["kind"] == "Deployment" else 0
@@ -172,11 +183,26 @@ def _share(value: int | str, replicas: int, rounded: Any) -> int:
     return int(value)
 
 
-def _environment(manifest: Manifest) -> dict[str, str]:
-    """Return the literal variables of the first container."""
-    container = manifest["spec"]["template"]["spec"]["containers"][0]
-    variables = container.get("env") or []
-    return {one["name"]: str(one["value"]) for one in variables if "value" in one}
+def _spec(manifest: Manifest) -> Any:
+    """Return the specification of a workload. That of a CronJob is the one of its jobs."""
+    spec = manifest["spec"]
+    return spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec
+
+
+def _environment(manifest: Manifest, manifests: list[Manifest]) -> dict[str, str]:
+    """Return the variables of the container `web`, or of the first one.
+
+    Those that come from a secret or from the pod are empty.
+    """
+    containers = manifest["spec"]["template"]["spec"]["containers"]
+    container = next((one for one in containers if one["name"] == "web"), containers[0])
+    maps = {one["metadata"]["name"]: one for one in manifests if one["kind"] == "ConfigMap"}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom") or []:
+        name = source.get("configMapRef", {}).get("name")
+        if name in maps:
+            found |= maps[name].get("data") or {}
+    return found | {one["name"]: str(one.get("value", "")) for one in container.get("env") or []}
 
 
 def _declared_connections(manifest: Manifest) -> int:

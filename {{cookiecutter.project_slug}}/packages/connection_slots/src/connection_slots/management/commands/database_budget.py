@@ -1,6 +1,7 @@
 """Compare the connections that this service may open with those that PostgreSQL allows."""
 
 import json
+import re
 from argparse import ArgumentParser
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from connection_slots.budget import Budget, Server, UnknownBudget
 from connection_slots.declaration import PATH, Declaration, declaration
 from connection_slots.manifests import Plan, read
 
+SETS_WORKERS = re.compile(r"(^|\s)(-w|--workers)\b")
 UNKNOWN = 2  # the exit code if there is no answer; 1 is a plan that does not fit
 
 # Timeouts that a role has to have behind a pooler, which takes no startup parameters.
@@ -62,6 +64,8 @@ class Command(BaseCommand):
         alias = options["database"]
         if alias not in connections:
             raise CommandError(f"There is no database {alias!r}.", returncode=UNKNOWN)
+        if connections[alias].vendor != "postgresql":
+            raise CommandError(f"{alias!r} is no PostgreSQL database.", returncode=UNKNOWN)
         try:
             declared = declaration(options["declared"])
             plan = read(options["manifests"]) if options["manifests"] else None
@@ -100,7 +104,7 @@ def _budget(alias: str, server: Server, plan: Plan | None, declared: Declaration
     pooled = is_pooled(connections.settings[alias])
     if plan is not None:
         environment = plan.environment
-        if "-w" in environment.get("GUNICORN_CMD_ARGS", ""):
+        if SETS_WORKERS.search(environment.get("GUNICORN_CMD_ARGS", "")):
             raise UnknownBudget("GUNICORN_CMD_ARGS sets the workers: use WEB_CONCURRENCY for it")
         budget = replace(
             budget,
