@@ -34,6 +34,11 @@ def uncommitted(project: Path) -> None:
     (project / "new.py").write_text("")
 
 
+def hidden(project: Path) -> None:
+    git("config", "status.showUntrackedFiles", "no", cwd=project)
+    uncommitted(project)
+
+
 def unknown_template(project: Path) -> None:
     text = (project / ".cruft.json").read_text()
     start = text.rindex('"template": ')
@@ -65,6 +70,7 @@ def nothing(project: Path) -> None:
         (no_git, "update PATH", "is not in a git repository"),
         (no_commit, "update PATH", "has no commit yet"),
         (uncommitted, "update PATH", "has uncommitted changes"),
+        (hidden, "update PATH", "has uncommitted changes"),
         (unknown_template, "update PATH", "give it with --template"),
         (unknown_commit, "update PATH", "the template has no version v0"),
         (nothing, "update PATH/missing", "is not a directory"),
@@ -95,6 +101,17 @@ def test_bad_input_changes_nothing(
     assert (result.code, result.out) == (2, "")
     assert result.err.count("\n") == 1
     assert reason in result.err
+    assert files(project) == before
+
+
+def test_file_where_a_directory_comes_is_in_the_way(tmp_path: Path) -> None:
+    project = service(tmp_path / "project", service_kind="api")
+    (project / ".git" / "info" / "exclude").write_text("templates\n")
+    (project / "templates").write_text("not in git\n")
+    before = files(project)
+    result = upkeep("switch", project, "service_kind=web")
+    assert (result.code, result.out) == (2, "")
+    assert "templates is in the way" in result.err
     assert files(project) == before
 
 

@@ -21,7 +21,8 @@ def require_clean(project: Path) -> None:
         raise Refused(f"{project} is not in a git repository")
     if git.run("rev-parse", "--verify", "--quiet", "HEAD", cwd=project).returncode:
         raise Refused(f"{project} has no commit yet: commit it first")
-    if git.output("status", "--porcelain", "--", ".", cwd=project):
+    # Also where the user's configuration hides untracked files: a new file could replace one.
+    if git.output("status", "--porcelain", "--untracked-files=normal", "--", ".", cwd=project):
         raise Refused(f"{project} has uncommitted changes: commit or stash them first")
 
 
@@ -43,8 +44,12 @@ class Merge:
             Refused: One is.
         """
         for path, change in self.changes.items():
-            if change == "A" and (self.project / path).exists():
-                raise Refused(f"{path} is in the way: git ignores it, and the template adds it")
+            if change != "A":
+                continue
+            above = (parent for parent in Path(path).parents if (self.project / parent).is_file())
+            blocking = path if (self.project / path).exists() else next(above, None)
+            if blocking is not None:
+                raise Refused(f"{blocking} is in the way: git ignores it, and the template adds it")
 
     def apply(self) -> None:
         """Write the changes into the working tree; the index and the commits stay."""
