@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import NotSupportedError, connection, connections, transaction
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.db.backends.postgresql.psycopg_any import is_psycopg3, sql
 
 from connection_slots import slots
 from tests.package.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
@@ -30,6 +30,57 @@ LOCAL = [
     "CREATE TEMPORARY TABLE t (i int) ON COMMIT DROP",
     "DECLARE c CURSOR FOR SELECT 1",
 ]
+
+
+HARMLESS = [
+    "ANALYZE shop_tag",
+    "CREATE INDEX IF NOT EXISTS words ON shop_tag (word)",
+    "DO $$ BEGIN RAISE NOTICE 'x'; END $$",
+    "EXPLAIN ANALYZE SELECT 1",
+    "LOCK TABLE shop_tag IN SHARE MODE",
+    "NOTIFY news",
+    "SELECT 'SET work_mem = 1'",
+    "SELECT now() AT TIME ZONE 'Asia/Tokyo'",
+    "SELECT to_tsvector('english', 'a') @@ to_tsquery('a')",
+    "SET CONSTRAINTS ALL DEFERRED",
+    "SHOW server_version",
+    "TRUNCATE shop_tag CASCADE",
+    "WITH a AS (SELECT 1) SELECT * FROM a",
+]
+SET = "SET work_mem = '77kB'"
+
+
+def by_hold() -> None:
+    with slots.hold() as raw:
+        raw.cursor().execute(SET)
+
+
+def without_autocommit() -> None:
+    connection.set_autocommit(False)
+    try:
+        ask(SET)
+    finally:
+        connection.rollback()
+        connection.set_autocommit(True)
+
+
+def by_driver(method: str, *arguments: Any) -> None:
+    with connection.cursor() as cursor:
+        getattr(cursor, method)(*arguments)
+
+
+WAYS: dict[str, Callable[[], object]] = {
+    "bytes": lambda: by_driver("execute", SET.encode()),
+    "callproc": lambda: by_driver("callproc", "set_config", ["work_mem", "77kB", False]),
+    "composed": lambda: by_driver("execute", sql.SQL(SET)),
+    "executemany": lambda: by_driver(
+        "executemany", "SELECT set_config('work_mem', %s, false)", [("77kB",)]
+    ),
+    "hold": by_hold,
+    "raw cursor": lambda: connection.cursor().connection.cursor().execute(SET),
+    "second statement": lambda: ask(f"SELECT 1; {SET}"),
+    "without autocommit": without_autocommit,
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +139,47 @@ def closed() -> Iterator[None]:
     ask(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true", using="other")
 
 
-@pytest.mark.parametrize("sql", CHANGES)
-def test_change_of_session_is_refused(sql: str, through: PgBouncer) -> None:
+@pytest.mark.parametrize("statement", CHANGES)
+def test_change_of_session_is_refused(statement: str, through: PgBouncer) -> None:
     with pytest.raises(NotSupportedError, match="SET LOCAL"):
-        ask(sql)
+        ask(statement)
     with pytest.raises(NotSupportedError), transaction.atomic():
-        ask(sql)
+        ask(statement)
     assert ask("SELECT 1") == 1
     assert ask("SHOW statement_timeout") == "0"
 
 
-@pytest.mark.parametrize("sql", LOCAL)
-def test_change_of_transaction_is_allowed(sql: str, through: PgBouncer) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_reaches_other_clients(way: str, through: PgBouncer) -> None:
+    with pytest.raises(NotSupportedError):
+        WAYS[way]()
+    slots.end_request()
+    slots.begin_request()
+    assert ask("SHOW work_mem") != "77kB"
+    assert slots.pool is not None
+    assert slots.pool.counts()["held"] == 0
+
+
+def test_refused_statement_leaves_the_transaction_intact(through: PgBouncer) -> None:
+    Tag.objects.filter(word="kept").delete()
     with transaction.atomic():
-        ask(sql)
+        Tag.objects.create(word="kept")
+        with pytest.raises(NotSupportedError):
+            ask(SET)
+        assert ask("SELECT 1") == 1
+    assert Tag.objects.filter(word="kept").exists()
+
+
+@pytest.mark.parametrize("statement", HARMLESS)
+def test_harmless_statement_is_allowed(statement: str, through: PgBouncer) -> None:
+    with transaction.atomic():
+        ask(statement)
+
+
+@pytest.mark.parametrize("statement", LOCAL)
+def test_change_of_transaction_is_allowed(statement: str, through: PgBouncer) -> None:
+    with transaction.atomic():
+        ask(statement)
     assert ask("SHOW work_mem") != "1MB"
 
 
