@@ -11,7 +11,7 @@ port into application_name, so that the connections of each server can be told a
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from connection_slots.testing.server import Gunicorn
 
 
+SHOWN = 4000  # characters of a log, with a test that failed
+
+
 class StartGunicorn(Protocol):
     """The type of the `gunicorn` fixture."""
 
@@ -32,6 +35,20 @@ class StartGunicorn(Protocol):
 
         Return when it serves, or at once if `wait` is False.
         """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of gunicorn's log with a test that failed: it is not kept."""
+    report = yield
+    for name in ("server", "small_server"):
+        server = getattr(item, "funcargs", {}).get(name)
+        if report.failed and server is not None:
+            log = server.log.read_text(errors="replace")
+            report.sections.append((f"gunicorn's log ({name})", log[-SHOWN:]))
+    return report
 
 
 @pytest.fixture(scope="session")
