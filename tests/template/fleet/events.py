@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from connection_slots.testing.clients import Answers, crowd
 from tests.template.fleet import figures
-from tests.template.fleet.figures import Outcome, Sampler
+from tests.template.fleet.figures import Outcome
 from tests.template.fleet.fleet import Fleet
 from tests.template.fleet.report import Report
 
@@ -19,12 +19,14 @@ def run(fleet: Fleet, seconds: float) -> Report:
     with ExitStack() as stack:
         stack.enter_context(fleet.started())
         server = stack.enter_context(
-            Sampler(fleet.cluster.url, figures.SERVER, figures.first_number)
+            figures.sampling(fleet.cluster.url, figures.SERVER, figures.first_number)
         )
         clients = None
         if fleet.pgbouncer is not None:
             console = fleet.pgbouncer.url.rpartition("/")[0] + "/pgbouncer"
-            clients = stack.enter_context(Sampler(console, figures.CLIENTS, figures.pool_clients))
+            clients = stack.enter_context(
+                figures.sampling(console, figures.CLIENTS, figures.pool_clients)
+            )
         answers = stack.enter_context(crowd(fleet.proxy, QUERY, clients=CLIENTS))
         time.sleep(1)  # the clients and samplers have begun
         outcomes = []

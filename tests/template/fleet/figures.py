@@ -3,10 +3,10 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -35,54 +35,52 @@ def pool_clients(rows: list[dict[str, Any]]) -> int:
     return sum(int(row["cl_active"]) + int(row["cl_waiting"]) for row in pools)
 
 
-class Sampler:
-    """A thread that reads a number again and again, on a connection of its own.
+@dataclass
+class Samples:
+    """The numbers that a query gave, and when."""
 
-    While the server does not answer, no sample is added.
-    """
-
-    def __init__(self, url: str, query: str, count: Callable[[list[dict[str, Any]]], int]) -> None:
-        """Sample what `count` makes of the rows of `query`, from the server of `url`."""
-        self._url, self._query, self._count = url, query, count
-        self._samples: list[tuple[float, int]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(DEADLINE)
+    query: str
+    found: list[tuple[float, int]] = field(default_factory=list)
 
     def peak(self, since: float, until: float) -> int:
         """Return the highest number between two times. Raises AssertionError without a sample."""
-        found = [number for at, number in list(self._samples) if since <= at < until]
-        assert found, f"no sample of {self._query!r}"
+        found = [number for at, number in list(self.found) if since <= at < until]
+        assert found, f"no sample of {self.query!r}"
         return max(found)
 
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
+
+@contextmanager
+def sampling(
+    url: str, query: str, count: Callable[[list[dict[str, Any]]], int]
+) -> Iterator[Samples]:
+    """Sample what `count` makes of the rows of `query` on a thread, until the end of the block.
+
+    While the server of `url` does not answer, no sample is added.
+    """
+    samples = Samples(query)
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(INTERVAL):
             try:
                 # Statements go as simple queries: PgBouncer's console takes no others.
-                with psycopg.connect(
-                    self._url, autocommit=True, connect_timeout=CONNECT
-                ) as connection:
-                    self._sample(connection)
+                with (
+                    psycopg.connect(url, autocommit=True, connect_timeout=CONNECT) as connection,
+                    connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
+                ):
+                    while not stop.wait(INTERVAL):
+                        number = count(cursor.execute(query.encode()).fetchall())
+                        samples.found.append((time.monotonic(), number))
             except psycopg.Error:
                 continue  # it restarts
 
-    def _sample(self, connection: psycopg.Connection[Any]) -> None:
-        with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            while not self._stop.wait(INTERVAL):
-                number = self._count(cursor.execute(self._query.encode()).fetchall())
-                self._samples.append((time.monotonic(), number))
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join(DEADLINE)
 
 
 @dataclass(frozen=True)

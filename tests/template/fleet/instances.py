@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from baking.project import Project
-from connection_slots.testing.server import PRODUCTION
+from connection_slots.testing.server import production
 
 STOP = 40.0  # seconds: graceful_timeout of gunicorn.conf.py (25 s), and something to spare
 LOWEST_PORT = 10_000  # well-known services are below
@@ -46,15 +46,13 @@ class Instance:
         self.log = directory / f"{name}.log"
         self.drain_file = directory / f"{name}.draining"
         self._project = project
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "ENV_FILE": "",
+        own = {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "PORT": str(port),
             "DRAIN_FILE": str(self.drain_file),
-            **PRODUCTION,
-            **environment,
+            "DATABASE_POOLER": None,  # unless `environment` has it
         }
+        self._environment = production(**own | environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

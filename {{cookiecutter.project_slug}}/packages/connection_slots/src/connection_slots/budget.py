@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 
 class UnknownBudget(Exception):
-    """The budget cannot be told. The message says what is missing or wrong."""
+    """The budget cannot be told. The message says in one line what is missing or wrong."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Budget:
     @property
     def fits(self) -> bool:
         """True if the server, and the pooler if there is one, have enough at any time."""
-        return self.replacing <= self.usable and self.clients_replacing <= self._max_clients
+        return self.clients_replacing <= self._room and self.replacing <= self.usable
 
     @property
     def largest_replicas(self) -> int:
@@ -109,14 +112,11 @@ class Budget:
         return self.replicas if self.replaced is None else self.replaced
 
     @property
-    def _max_clients(self) -> int:
-        if self.pooler is None:
-            return self.clients_replacing
-        return self.pooler.instances * self.pooler.max_clients
-
-    @property
     def _room(self) -> int:
-        return self.usable if self.pooler is None else self._max_clients
+        """What takes the service's connections: the server, or all instances of the pooler."""
+        if self.pooler is None:
+            return self.usable
+        return self.pooler.instances * self.pooler.max_clients
 
     def _pooled(self, instances: int) -> int:
         assert self.pooler is not None  # noqa: S101

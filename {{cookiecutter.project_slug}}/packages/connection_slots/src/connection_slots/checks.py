@@ -158,8 +158,7 @@ def check_pooled_role(databases: Sequence[str] | None = None, **kwargs: Any) -> 
                 cursor.execute("SHOW statement_timeout")
                 (timeout,) = cursor.fetchone()
         except DatabaseError as error:
-            problem = f"{alias}: the role's statement_timeout was not checked: {error}".strip()
-            found.append(Warning(problem, id="connection_slots.W008"))
+            found.append(_not_checked(alias, "the role's statement_timeout", error))
             continue
         if timeout == "0":
             problem = f"{alias}: the role has no statement_timeout, so a statement may never end."
@@ -183,8 +182,7 @@ def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
         try:
             budget = budget_of(server_of(alias).usable, len(aliases))
         except DatabaseError as error:
-            problem = f"{alias}: the budget was not checked: {error}".strip()
-            found.append(Warning(problem, id="connection_slots.W008"))
+            found.append(_not_checked(alias, "the budget", error))
             continue
         names = ", ".join(aliases)
         if budget.steady > budget.usable:
@@ -198,6 +196,12 @@ def check_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
             hint = "Reload or deploy in smaller steps, or leave room for twice the workers."
             found.append(Warning(problem, hint=hint, id="connection_slots.W007"))
     return found
+
+
+def _not_checked(alias: str, what: str, error: DatabaseError) -> Warning:
+    """Return W008: the server could not be asked."""
+    problem = f"{alias}: {what} was not checked: {error}".strip()
+    return Warning(problem, id="connection_slots.W008")
 
 
 def server_of(alias: str) -> Server:

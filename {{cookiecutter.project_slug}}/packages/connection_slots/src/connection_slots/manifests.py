@@ -53,10 +53,10 @@ def read(path: str) -> Plan:
         documents = [one for text in _texts(path) for one in yaml.safe_load_all(text) if one]
         return _plan(path, list(_objects(documents)))
     except yaml.YAMLError as error:
-        raise UnknownBudget(f"{path} is not YAML: {_line(error)}") from error
+        raise UnknownBudget(f"{path} is not YAML: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnknownBudget(
-            f"{path} is not understood ({type(error).__name__}: {_line(error)}): validate it first"
+            f"{path} is not understood ({type(error).__name__}: {error}): validate it first"
         ) from error
 
 
@@ -112,7 +112,7 @@ def _rendered(kustomization: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise UnknownBudget(f"`kubectl kustomize` took longer than {RENDER_TAKES} s") from error
     if done.returncode:
-        raise UnknownBudget(f"`kubectl kustomize {kustomization}` failed: {_line(done.stderr)}")
+        raise UnknownBudget(f"`kubectl kustomize {kustomization}` failed: {done.stderr}")
     return done.stdout
 
 
@@ -130,7 +130,8 @@ def _plan(path: str, manifests: list[Manifest]) -> Plan:
             poolers.append(manifest)
         else:
             connections = _declared_connections(manifest)
-            background += connections and connections * sum(_pods(manifest, manifests))
+            if connections:
+                background += connections * sum(_pods(manifest, manifests))
     if len(web) != 1:
         raise UnknownBudget(f"{path} has {len(web)} workloads with {COMPONENT}: web, not one")
     if len(poolers) > 1:
@@ -241,7 +242,7 @@ def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
         pool_size = section.getint("default_pool_size", 20) + section.getint("reserve_pool_size", 0)
         max_clients = section.getint("max_client_conn", 100)
     except (configparser.Error, KeyError, ValueError) as error:
-        raise UnknownBudget(f"pgbouncer.ini is not understood: {_line(error)}") from error
+        raise UnknownBudget(f"pgbouncer.ini is not understood: {error}") from error
     if section.get("pool_mode", "session") != "transaction":
         raise UnknownBudget("pgbouncer.ini has no pool_mode = transaction, the one that bounds")
     return Pooler(instances, pool_size, max_clients, replaced)
@@ -249,8 +250,3 @@ def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
 
 def _labels(manifest: Manifest) -> dict[str, str]:
     return manifest["metadata"].get("labels") or {}
-
-
-def _line(said: object) -> str:
-    """Return an error's message as one line."""
-    return " ".join(str(said).split())

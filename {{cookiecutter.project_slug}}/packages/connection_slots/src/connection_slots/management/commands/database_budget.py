@@ -92,7 +92,7 @@ def _server(alias: str, declared: Declaration) -> Server:
         return replace(checks.server_of(alias), others=declared.services)
     except DatabaseError as error:
         raise UnknownBudget(
-            f"The server could not be asked: {' '.join(str(error).split())}. Without it, write "
+            f"The server could not be asked: {error}. Without it, write "
             f"max_connections into [server] of {PATH}."
         ) from error
 
@@ -173,19 +173,18 @@ def _advice(budget: Budget) -> str:
     if budget.pooler is not None and budget.replacing > budget.usable:
         problem = f"PgBouncer may open {budget.replacing} connections"
         return f"The plan does not fit: {problem} of {budget.usable} usable. Lower its pool_size."
-    limit = budget.usable if budget.pooler is None else None
-    of = f"{limit} usable" if limit is not None else "those that PgBouncer takes (max_client_conn)"
+    if budget.pooler is None:
+        of = f"{budget.usable} usable"
+        more = "Or raise max_connections, or use PgBouncer (DATABASE_POOLER=transaction)."
+    else:
+        of = "those that PgBouncer takes (max_client_conn)"
+        more = "Or raise max_client_conn."
     remedies = []
     if budget.largest_replicas:
         remedies.append(f"{budget.largest_replicas} replicas")
     if budget.largest_slots:
         remedies.append(f"{budget.largest_slots} slots per worker")
     fitting = f"At most {' or '.join(remedies)} would fit." if remedies else "Nothing would fit."
-    more = (
-        "Or raise max_connections, or use PgBouncer (DATABASE_POOLER=transaction)."
-        if budget.pooler is None
-        else "Or raise max_client_conn."
-    )
     opened = f"{budget.clients_replacing} connections of {of}"
     return f"The plan does not fit: {opened}. {fitting} {more}"
 
