@@ -1,8 +1,8 @@
-"""The template against what people use today, in one run.
+"""Measure the template against what people use instead, in one run.
 
-Generates services, installs their peers, puts the same load on each in turn, and writes a
-Markdown report, the figures as JSON and pictures. Needs uv; uses wrk and pgbouncer where they are
-installed, and Python 3.12 or later. Nothing else should run on the machine meanwhile.
+Generates services, installs their peers beside them, puts the same loads on each in turn, and
+writes a report in Markdown, the figures as JSON, and pictures. Needs uv, wrk, PgBouncer and Python
+3.12 or later, and about an hour. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -16,32 +16,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from baking.combinations import ROOT
 from bench.configurations import CONFIGURATIONS
 from bench.environments import Unavailable
-from bench.plan import QUICK, Plan
-from bench.report import compact, is_whole, write
-from bench.run import Bench
+from bench.figures import dumps, is_whole
+from bench.loads import WrkFailed
+from bench.report import write
+from bench.run import QUICK, Bench, Plan
 
-ROOT = Path(__file__).resolve().parent.parent
 WHOLE = ROOT / "docs" / "benchmarks"
 PARTIAL = ROOT / ".bench"
 FIGURES = "figures.json"
 
 
 def main() -> int:
+    """Run the command line. Return 1 if a configuration failed."""
     arguments = parsed()
     if arguments.list:
         print("\n".join(configuration.name for configuration in CONFIGURATIONS))
         return 0
-    partial = arguments.quick or arguments.only or arguments.rounds or arguments.seconds
-    output = arguments.output or (PARTIAL if partial else WHOLE)
+    plan = plan_of(arguments)
+    output = arguments.output or (WHOLE if plan == Plan() else PARTIAL)
     if not arguments.report:
         # The committed figures stay until there are others as good.
         working = PARTIAL if output == WHOLE else output
         try:
             working.mkdir(parents=True, exist_ok=True)
-            figures = measure(plan_of(arguments), working / FIGURES)
-        except (OSError, Unavailable) as error:
+            figures = measure(plan, working / FIGURES)
+        except (OSError, Unavailable, WrkFailed) as error:
             sys.exit(f"bench: {error}")
         if output == WHOLE and is_whole(figures):
             shutil.copy(working / FIGURES, output / FIGURES)
@@ -50,14 +52,13 @@ def main() -> int:
     if not (output / FIGURES).exists():
         sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
     figures = json.loads((output / FIGURES).read_text())
-    whole = is_whole(figures) and output == WHOLE
-    write(figures, output, readme=ROOT / "README.md" if whole else None)
+    write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
     print(json.dumps(figures) if arguments.json else output / "README.md")
     return 1 if figures["failed"] else 0
 
 
 def parsed() -> argparse.Namespace:
-    """The command line; what is wrong there ends the program."""
+    """Return the command line. End the program if something is wrong in it."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
@@ -67,18 +68,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="REGEX", default="", help="those whose name matches, as '^gthread: slots'"
     )
+    parser.add_argument("--rounds", type=int, help=f"repeats of each load (default {Plan.rounds})")
+    parser.add_argument("--seconds", type=int, help=f"for each run (default {Plan.seconds})")
     parser.add_argument(
-        "--rounds",
-        type=int,
-        help=f"repeats of each load (default {Plan.rounds}, of the main one {Plan.main_rounds})",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=int,
-        help=f"for a load (default {Plan.seconds}, for the main one {Plan.main_seconds})",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="does it work? Few loads, once; no figures to quote"
+        "--quick", action="store_true", help="two short loads, once: to try the bench itself"
     )
     parser.add_argument(
         "--output",
@@ -98,35 +91,29 @@ def parsed() -> argparse.Namespace:
     try:
         re.compile(arguments.only)
     except re.error as error:
-        sys.exit(f"bench: --only {arguments.only!r} is no regular expression: {error}")
+        parser.error(f"--only {arguments.only!r} is no regular expression: {error}")
     return arguments
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """The whole plan, less what the command line leaves out."""
-    given: dict[str, Any] = {"only": arguments.only}
-    if arguments.rounds:
-        given |= {"rounds": arguments.rounds, "main_rounds": arguments.rounds}
-    if arguments.seconds:
-        names = ("seconds", "main_seconds", "slow_seconds")
-        given |= dict.fromkeys(names, arguments.seconds)
-    return replace(QUICK if arguments.quick else Plan(), **given)
+    """Return the whole plan, less what the command line leaves out."""
+    given = {name: getattr(arguments, name) for name in ("only", "rounds", "seconds")}
+    changed = {name: value for name, value in given.items() if value}
+    return replace(QUICK if arguments.quick else Plan(), **changed)
 
 
 def measure(plan: Plan, file: Path) -> dict[str, Any]:
-    """The figures of a run, which `file` gets part by part: an interrupted run keeps them."""
-    # Terminated as well as interrupted: what was started is stopped.
+    """Return the figures of a run. `file` gets them part by part: a stopped run keeps them."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        # PostgreSQL and PgBouncer run as another user when this is root.
-        Path(directory).chmod(0o755)
+        Path(directory).chmod(0o755)  # PostgreSQL and PgBouncer do not run as root
         bench = Bench(plan, Path(directory))
         try:
-            bench.run(lambda figures: file.write_text(compact(figures)))
+            bench.run(lambda figures: file.write_text(dumps(figures)))
         except KeyboardInterrupt:
             bench.figures["failed"]["the run"] = "interrupted"
         finally:
-            file.write_text(compact(bench.figures))
+            file.write_text(dumps(bench.figures))
     return bench.figures
 
 

@@ -1,222 +1,186 @@
-"""What is measured: the generated service, and its peers as their documentation sets them up."""
+"""The configurations that are measured: the generated service, and peers as their documents say."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from baking.combinations import Combination
 
 WORKERS = 2
-SLOTS = 10  # per worker; the pools get the same size
-BOUND = WORKERS * SLOTS
+SLOTS = 10  # for each worker; the pools have the same size
+MANY_THREADS = 50  # for each gthread worker: as many as keep 100 clients from waiting for a thread
+AGE = 600  # seconds: so that the age of a connection, one minute by default, ends in no short run
 DJANGO = "6.1"
+# What each server adds to the project's environment.
+SERVERS: dict[str, tuple[str, ...]] = {
+    "gunicorn": (),
+    "uvicorn": ("uvicorn[standard]",),
+    "Granian, ASGI": ("granian",),
+    "Granian, WSGI": ("granian",),
+}
 POSTGRESQL = "django.db.backends.postgresql"
-# Seconds that a connection is kept. Not 60: each is measured for a small part of the time only,
-# and would pay for a whole minute's ageing in it.
-AGE = 600
-LONG = 3  # times what others are measured, where a run's start would weigh too much
-PGBOUNCER = "{pgbouncer}"  # stands for its port
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to serve the same view."""
+    """One way to serve the same views."""
 
     name: str
-    worker_class: str
-    # The generated project: it serves itself, or lends a peer its releases as constraints.
-    project: Combination
-    # What a peer needs besides; () means that this is the generated project.
-    requirements: tuple[str, ...] = ()
-    # What a peer's documentation puts into DATABASES["default"].
-    database: dict[str, Any] = field(default_factory=dict)
+    project: Combination  # whose directory and virtual environment it uses
+    database: dict[str, Any] | None = None  # a peer's connections; None: the generated service
+    bound: int | None = None  # connections that it may open, if it has a bound
+    server: str = "gunicorn"
+    requirements: tuple[str, ...] = ()  # that a peer adds to the project's environment
     environment: dict[str, str] = field(default_factory=dict)
-    # Connections that it may open, where it has a bound.
-    bound: int | None = None
-    # How much longer than others it is measured, so that a run's start weighs less.
-    times: int = 1
+    pgbouncer: bool = False
+    few_loads: bool = False  # measured under the loads that show how connections pile up, only
+    crowds: bool = False  # measured with 16 and 400 clients, too
+
+    @property
+    def group(self) -> str:
+        """Return the worker class: the configurations of one are measured side by side."""
+        return self.project.worker_class
 
     @property
     def is_service(self) -> bool:
-        return not self.requirements
-
-    @property
-    def worker(self) -> str:
-        """gunicorn's name of the worker class."""
-        named = {"uvicorn": "uvicorn_worker.UvicornWorker"}
-        return named.get(self.worker_class, self.worker_class)
-
-    @property
-    def pgbouncer(self) -> bool:
-        """Whether it connects through PgBouncer."""
-        return self.database.get("PORT") == PGBOUNCER
+        """Return True for the generated service, False for a peer."""
+        return self.database is None
 
     @property
     def gateway(self) -> str:
-        return "asgi" if self.worker_class in ("asgi", "uvicorn") else "wsgi"
+        """Return "asgi" or "wsgi"."""
+        return "asgi" if self.group == "asgi" else "wsgi"
 
 
 def service(
-    worker_class: str,
-    driver: str = "psycopg2",
-    slots: int | None = None,
-    health_checks: bool = True,
+    worker_class: str, driver: str = "psycopg2", *, threads: int = 0, **others: Any
 ) -> Configuration:
-    """The generated project; with `slots` slots per worker where it is not the usual number."""
+    """Return the generated service, with an own number of threads for each worker if given."""
+    slots = 1 if worker_class == "sync" else SLOTS
     name = f"{worker_class}: slots, {driver}"
-    name += f", {slots} per worker" if slots else ""
-    name += "" if health_checks else ", no health check"
-    usual = 1 if worker_class == "sync" else SLOTS
     return Configuration(
-        name=name,
-        worker_class=worker_class,
-        project=Combination(worker_class, driver, DJANGO, "api"),
+        name=f"{name}, {threads} threads" if threads else name,
+        project=Combination(worker_class, driver, DJANGO, "web"),
+        bound=WORKERS * slots,
         environment={
-            "WEB_CONCURRENCY": str(WORKERS),
-            "DATABASE_SLOTS": str(slots or usual),
             "CONN_MAX_AGE": str(AGE),
-            "BENCH_HEALTH_CHECKS": str(health_checks),
+            "DATABASE_SLOTS": str(slots),
+            "THREADS": str(threads or SLOTS),
         },
-        bound=WORKERS * (slots or usual),
-    )
-
-
-def peer(
-    worker_class: str, label: str, driver: str, *requirements: str, **others: Any
-) -> Configuration:
-    """Django as `label` says, on the same releases of everything that the service uses too."""
-    base = "asgi" if worker_class == "uvicorn" else worker_class
-    gunicorn = {"gevent": "gunicorn[gevent]"}.get(worker_class, "gunicorn")
-    drivers = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary,pool]"}
-    needs = ["django", gunicorn, drivers[driver], *requirements]
-    needs += {"eventlet": ["eventlet"], "uvicorn": ["uvicorn[standard]", "uvicorn-worker"]}.get(
-        worker_class, []
-    )
-    if driver == "psycopg2" and worker_class in ("gevent", "eventlet"):
-        needs.append("psycogreen")
-    return Configuration(
-        name=f"{worker_class}: {label}",
-        worker_class=worker_class,
-        project=Combination(base, driver, DJANGO, "api"),
-        requirements=tuple(needs),
         **others,
     )
 
 
-def django(worker_class: str, age: int) -> Configuration:
-    """Django's own connections. docs.djangoproject.com, "Persistent connections"."""
-    checks = {"CONN_HEALTH_CHECKS": True} if age != 0 else {}
-    return peer(
-        worker_class,
-        f"CONN_MAX_AGE={age}",
-        "psycopg2",
-        database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": age, **checks},
-        # Where threads stay, so do their connections.
-        bound={"gthread": BOUND, "sync": WORKERS}.get(worker_class),
+def peer(
+    worker_class: str,
+    label: str,
+    database: dict[str, Any],
+    *,
+    driver: str = "psycopg2",
+    server: str = "gunicorn",
+    threads: int = SLOTS,
+    **others: Any,
+) -> Configuration:
+    """Return the same project with Django's or a peer's connections in place of the slots."""
+    return Configuration(
+        name=f"{worker_class if server == 'gunicorn' else server}: {label}",
+        project=Combination(worker_class, driver, DJANGO, "web"),
+        database={"ENGINE": POSTGRESQL, **database},
+        server=server,
+        environment={"THREADS": str(threads)},
+        **others,
     )
 
 
-def native_pool(worker_class: str) -> Configuration:
-    """Django's pool, with health checks. docs.djangoproject.com, "Connection pool"."""
+def django(worker_class: str, age: int, *, checks: bool = True, **others: Any) -> Configuration:
+    """Return Django's own connections. Django's documentation, "Persistent connections"."""
     return peer(
         worker_class,
-        "Django's pool",
-        "psycopg",
-        database={
-            "ENGINE": POSTGRESQL,
-            "CONN_MAX_AGE": 0,
-            "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {"pool": {"min_size": SLOTS, "max_size": SLOTS, "timeout": 10}},
-        },
-        bound=BOUND,
+        f"CONN_MAX_AGE={age}" + ("" if checks else ", no health check"),
+        {"CONN_MAX_AGE": age, "CONN_HEALTH_CHECKS": checks and age > 0},
+        **others,
     )
 
 
-def never_closed(worker_class: str) -> Configuration:
-    """A limit: with keep-alive clients, a connection for each that is never closed or checked."""
+def pool(
+    worker_class: str, server: str = "gunicorn", threads: int = SLOTS, **others: Any
+) -> Configuration:
+    """Return Django's pool. Django's documentation, "Connection pool"."""
+    size = {"min_size": SLOTS, "max_size": SLOTS}
     return peer(
         worker_class,
-        "never closed, no health check",
-        "psycopg2",
-        database={"ENGINE": POSTGRESQL, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False},
-        times=LONG,
+        "Django's pool" + (f", {threads} threads" if threads != SLOTS else ""),
+        {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": {"pool": size}},
+        requirements=("psycopg-pool", *SERVERS[server]),
+        driver="psycopg",
+        server=server,
+        threads=threads,
+        bound=WORKERS * SLOTS,
+        **others,
+    )
+
+
+def through_pgbouncer(worker_class: str) -> Configuration:
+    """Return PgBouncer in transaction mode. Django's documentation, "Transaction pooling"."""
+    return peer(
+        worker_class,
+        "PgBouncer",
+        {"CONN_MAX_AGE": 0, "DISABLE_SERVER_SIDE_CURSORS": True},
+        bound=WORKERS * SLOTS,
+        pgbouncer=True,
     )
 
 
 GEVENTPOOL = peer(  # github.com/jneight/django-db-geventpool, README
     "gevent",
     "django-db-geventpool",
-    "psycopg2",
-    "django-db-geventpool",
-    database={
+    {
         "ENGINE": "django_db_geventpool.backends.postgresql_psycopg2",
         "ATOMIC_REQUESTS": False,
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"MAX_CONNS": SLOTS, "REUSE_CONNS": SLOTS},
     },
-    bound=BOUND,
+    requirements=("django-db-geventpool",),
+    bound=WORKERS * SLOTS,
 )
 SQLALCHEMY = peer(  # github.com/altairbow/django-db-connection-pool, README
     "gevent",
     "SQLAlchemy's pool",
-    "psycopg2",
-    "django-db-connection-pool[psycopg2]",
-    database={
+    {
         "ENGINE": "dj_db_conn_pool.backends.postgresql",
         "POOL_OPTIONS": {"POOL_SIZE": SLOTS, "MAX_OVERFLOW": 0, "PRE_PING": True},
     },
-    bound=BOUND,
+    requirements=("django-db-connection-pool[psycopg2]",),
+    bound=WORKERS * SLOTS,
 )
-
-
-def through_pgbouncer(worker_class: str) -> Configuration:
-    """PgBouncer in transaction mode on the same host. docs.djangoproject.com, "Transaction
-    pooling and server-side cursors"."""
-    return peer(
-        worker_class,
-        "PgBouncer",
-        "psycopg2",
-        database={
-            "ENGINE": POSTGRESQL,
-            "CONN_MAX_AGE": 0,
-            "DISABLE_SERVER_SIDE_CURSORS": True,
-            "PORT": PGBOUNCER,
-        },
-        bound=BOUND,
-    )
-
-
 CONFIGURATIONS = [
-    # The p99 of the two long ones is compared. gunicorn accepts one connection in each turn of
-    # gevent's loop, so a run begins with a hundred slow answers, and wrk adds those that they
-    # kept from being asked for.
-    replace(service("gevent"), times=LONG),
-    service("gevent", "psycopg"),
-    replace(native_pool("gevent"), times=LONG),
+    service("gevent", crowds=True),
+    service("gevent", "psycopg", few_loads=True),
+    pool("gevent", crowds=True),
     GEVENTPOOL,
     SQLALCHEMY,
     through_pgbouncer("gevent"),
-    django("gevent", 60),
-    django("gevent", 0),
-    never_closed("gevent"),
-    service("asgi"),
-    service("asgi", "psycopg"),
-    native_pool("asgi"),
+    django("gevent", 60, few_loads=True),
+    django("gevent", 0, few_loads=True),
+    service("asgi", crowds=True),
+    service("asgi", "psycopg", few_loads=True),
+    pool("asgi", crowds=True),
     through_pgbouncer("asgi"),
-    django("asgi", 60),
-    django("asgi", 0),
-    native_pool("uvicorn"),
-    django("uvicorn", 60),
-    django("uvicorn", 0),
-    service("eventlet"),
-    django("eventlet", 60),
-    django("eventlet", 0),
-    service("gthread"),
-    service("gthread", health_checks=False),
-    django("gthread", AGE),
-    django("gthread", 0),
+    django("asgi", 60, few_loads=True),
+    django("asgi", 0, few_loads=True),
+    pool("asgi", "uvicorn"),
+    django("asgi", 60, server="uvicorn", requirements=SERVERS["uvicorn"], few_loads=True),
+    pool("asgi", "Granian, ASGI"),
+    service("eventlet", few_loads=True),
+    django("eventlet", 60, few_loads=True),
+    django("eventlet", 0, few_loads=True),
+    service("gthread", threads=MANY_THREADS, few_loads=True),
+    service("gthread", threads=SLOTS),
+    django("gthread", AGE, checks=False, bound=WORKERS * SLOTS),
+    django("gthread", 0, few_loads=True),
+    pool("gthread", threads=MANY_THREADS, few_loads=True),
+    pool("gthread", "Granian, WSGI", MANY_THREADS, few_loads=True),
     service("sync"),
-    service("sync", health_checks=False),
-    django("sync", AGE),
-    django("sync", 0),
+    django("sync", AGE, checks=False, bound=WORKERS),
+    django("sync", 0, few_loads=True),
 ]

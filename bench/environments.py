@@ -1,6 +1,5 @@
-"""Where each configuration is installed: a generated project, or a peer's own environment."""
+"""The generated projects that are measured, each with what its peers need in its environment."""
 
-from itertools import count
 from pathlib import Path
 
 from baking.combinations import Combination
@@ -14,63 +13,36 @@ class Unavailable(Exception):
 
 
 class Environments:
-    """Projects and virtual environments below `directory`, each made once."""
+    """Projects below `directory`, each generated and installed once."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self._directory = directory
         self._projects: dict[Combination, Project] = {}
-        self._peers: dict[tuple[str, ...], Path] = {}
-        self._number = count()
 
     def project(self, combination: Combination) -> Project:
-        """A generated project, installed. Raises Unavailable."""
+        """Return the project, ready to serve. Raise Unavailable."""
         if combination not in self._projects:
-            output = self.directory / str(combination)
             try:
-                self._projects[combination] = Project(output, combination)
-            except NoInterpreter as error:
+                project = Project(self._directory / str(combination), combination)
+            except (NoInterpreter, CommandFailed) as error:
                 raise Unavailable(str(error)) from error
-            except CommandFailed as error:
-                raise Unavailable(f"installing failed: {error}") from error
+            self._projects[combination] = project
         return self._projects[combination]
 
-    def programs(self, configuration: Configuration) -> Path:
-        """The directory with the gunicorn that serves `configuration`. Raises Unavailable."""
+    def install(self, configuration: Configuration) -> dict[str, str]:
+        """Install what serves `configuration`, and return the releases by name.
+
+        A peer's packages come from the same index as the project's, in their newest releases, and
+        change none of the project's. Raise Unavailable.
+        """
         project = self.project(configuration.project)
-        if configuration.is_service:
-            return project.directory / ".venv" / "bin"
-        key = (str(configuration.project), *configuration.requirements)
-        if key not in self._peers:
-            self._peers[key] = self._install(project, configuration)
-        return self._peers[key] / "bin"
-
-    def versions(self, configuration: Configuration) -> dict[str, str]:
-        """What is installed, by name."""
-        python = self.programs(configuration) / "python"
-        project = self.project(configuration.project)
-        listed = _run(project, "uv", "pip", "list", "--format=freeze", "--python", str(python))
-        pairs = [line.split("==") for line in listed.splitlines() if "==" in line]
-        said = _run(project, str(python), "--version")
-        return {name: version for name, version in pairs} | {"Python": said.split()[-1]}
-
-    def _install(self, project: Project, configuration: Configuration) -> Path:
-        """A peer's environment, with the very releases that the generated project has."""
-        where = self.directory / f"peer-{next(self._number)}"
-        constraints = where.with_suffix(".txt")
-        _run(project, "uv", "venv", "--quiet", str(where))
-        # Without the project's own packages: a peer has none of them.
-        export = ["uv", "export", "--quiet", "--no-hashes", "--no-annotate", "--no-dev"]
-        export += ["--no-emit-local"]
-        constraints.write_text(_run(project, *export))
-        install = ["uv", "pip", "install", "--quiet", "--python", str(where / "bin" / "python")]
-        given = ["--constraint", str(constraints), *configuration.requirements]
-        _run(project, *install, *given)
-        return where
-
-
-def _run(project: Project, *command: str) -> str:
-    """The output of `command` in the project's environment. Raises Unavailable."""
-    done = project.attempt(*command)
-    if done.returncode:
-        raise Unavailable(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
-    return done.stdout
+        python = ("--python", str(project.directory / ".venv" / "bin" / "python"))
+        try:
+            if configuration.requirements:
+                project.run("uv", "pip", "install", "--quiet", *python, *configuration.requirements)
+            listed = project.run("uv", "pip", "list", "--format=freeze", *python).stdout
+            said = project.run(python[1], "--version").stdout
+        except CommandFailed as error:
+            raise Unavailable(str(error)) from error
+        pairs = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
+        return {"Python": said.split()[-1], **pairs}

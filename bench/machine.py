@@ -1,28 +1,27 @@
-"""What the figures were measured on."""
+"""The machine on which the figures were measured."""
 
 import os
 import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 
-def machine() -> dict[str, Any]:
-    """Its processor and its system, and the programs that are not Python's."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"model name\s*: (.*)", cpuinfo)
+def machine() -> dict[str, str]:
+    """Return the processor, the system, and the releases of wrk and PgBouncer."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
+    programs = {"wrk": release("wrk"), "PgBouncer": release("pgbouncer")}
     return {
         "CPU": model[1] if model else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": str(len(os.sched_getaffinity(0))),
         "system": f"{platform.system()} {platform.release()}",
-        "wrk": release("wrk"),
-        "PgBouncer": release("pgbouncer"),
+        **{name: version for name, version in programs.items() if version},
     }
 
 
 def release(program: str) -> str | None:
-    """What a program says of its version; None where it is not installed."""
+    """Return the release that `program --version` names, or None if it is not installed."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
     except OSError:

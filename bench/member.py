@@ -1,110 +1,122 @@
-"""One configuration that runs beside others, and how it is measured."""
+"""A configuration that runs beside others, on a database of its own."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.configurations import BOUND, Configuration
+from bench.configurations import SLOTS, WORKERS, Configuration
 from bench.environments import Environments
-from bench.load import Load, apply
-from bench.meters import LOPSIDED, Eye, memory, spent
-from bench.plan import MAIN, PLAIN
-from bench.servers import PostgreSQL, gunicorn
+from bench.loads import DB, Answered, Load, apply
+from bench.meters import Connections, Monitor, Spent, memory, spent
+from bench.servers import serving
 
-SETTLES = 3.0  # seconds that it may take to end what clients left behind
-LOOK = 0.1  # seconds between two looks at its CPU time
-IDLE = 0.1  # of one core, which counts as doing nothing
-FEW = 0.2  # seconds of CPU time, below which its ticks are too coarse to tell workers apart
+# A worker with more than this part of the workers' CPU time had nearly all clients.
+LOPSIDED = 0.85
+HOME = Load(
+    ""
+)  # which reads nothing from the database: what has no bound would keep 100 connections
+LITTLE = 0.2  # seconds of CPU time, below which the system's ticks do not tell workers apart
+REST = 3.0  # seconds to finish what clients left behind
+LOOK = 0.1  # seconds between two looks at the CPU time
+IDLE = 0.1  # of one core: as good as nothing
+STOP = 20.0  # seconds until PostgreSQL has ended the sessions of a server that stopped
 
 
 class Member:
-    """A configuration that runs beside others, on a database of its own."""
+    """Start, measure, and stop one configuration."""
 
     def __init__(
         self,
         configuration: Configuration,
         environments: Environments,
-        server: PostgreSQL,
-        eye: Eye,
+        monitor: Monitor,
+        session: str,
         directory: Path,
     ) -> None:
         self.configuration = configuration
-        self.environments = environments
-        self.eye = eye
-        self.database = eye.new_database()
-        self.server = server.with_database(self.database)
-        self.directory = directory / self.database
+        self._project = environments.project(configuration.project)
+        self._monitor = monitor
+        self._session = session
+        self.database = monitor.new_database()
+        self._directory = directory / self.database
         self._stack = ExitStack()
 
     def start(self) -> None:
-        """Raises Unavailable, and what the warm-up raises."""
-        arguments = self.configuration, self.environments, self.server, self.directory
+        """Start and warm up. Raise Unavailable if it does not serve."""
+        cluster = self._monitor.cluster
+        url = cluster.url.rpartition("/")[0] + f"/{self.database}"
+        arguments = self._project, url, cluster.account, self._directory
         with ExitStack() as stack:
-            self.running = stack.enter_context(gunicorn(*arguments))
-            # What has no bound would come to its first run with a connection for each client.
-            apply(self.url, MAIN if self.configuration.bound else PLAIN, 1)
+            self.server = stack.enter_context(serving(self.configuration, *arguments))
+            self.apply(DB if self.configuration.bound else HOME, 1)
             self._stack = stack.pop_all()
-        wait_until(self._rests, deadline=SETTLES)
+        wait_until(self._rests, REST)
 
     def stop(self) -> None:
-        """And wait until PostgreSQL has seen it."""
+        """Stop, and wait until PostgreSQL has ended the sessions."""
         self._stack.close()
-        wait_until(lambda: self.eye.count(self.database) == 0)
+        wait_until(lambda: self._monitor.count(self.database)[0] == 0, STOP)
 
-    @property
-    def url(self) -> str:
-        return self.running.url
+    def apply(self, load: Load, seconds: int) -> Answered:
+        """Put `load` on it. Raise WrkFailed."""
+        return apply(self.server.url, load, seconds, self._session)
 
-    def measure(self, load: Load, seconds: int) -> dict[str, Any]:
-        """Put `load` on it, and note all there is to read meanwhile."""
-        before = spent(self.running, self.server, self.eye)
-        with self.eye.watching(self.database) as seen:
-            answered = apply(self.url, load, seconds * self.configuration.times)
-        used = spent(self.running, self.server, self.eye).since(before)
-        return {
+    def measure(self, load: Load, seconds: int) -> tuple[dict[str, Any], Connections]:
+        """Put `load` on it, and return all that was read, and the samples of its connections."""
+        before = self._spent()
+        with self._monitor.watching(self.database, load.warm_up) as seen:
+            answered = self.apply(load, seconds)
+        used = self._spent().since(before)
+        os.truncate(self.server.log, 0)
+        figures = {
             "configuration": self.configuration.name,
             "bound": self.configuration.bound,
             **dataclasses.asdict(load),
             **dataclasses.asdict(answered),
-            "rate": answered.rate,
             "peak": seen.peak,
             "opened": seen.opened,
             "samples": len(seen.series),
-            "cpu_gunicorn": used.gunicorn,
+            "cpu_application": used.application,
             "cpu_postgresql": used.postgresql,
-            "memory": memory(self.running),
+            "memory": memory(self.server),
             "busiest_worker": used.busiest,
-            "lopsided": used.busiest > LOPSIDED and used.gunicorn > FEW,
+            "lopsided": used.busiest > LOPSIDED and used.application > LITTLE,
         }
+        return figures, seen
 
-    def recover(self, after_failures: bool = False) -> None:
-        """Wait until it has ended what the clients left behind: the next run is another's.
+    def recover(self, *, after_failures: bool = False) -> None:
+        """Wait until it has finished what the clients left behind: the next run is another's.
 
-        What failed is started anew, and so is what goes on for long or keeps more connections
-        than others may have.
+        It is started anew if requests failed, if it does not come to rest, or if it keeps more
+        connections than others may have.
         """
-        at_rest = wait_until(self._rests, deadline=SETTLES)
-        most = self.configuration.bound or BOUND
-        if after_failures or not at_rest or self.eye.count(self.database) > most:
+        rests = wait_until(self._rests, REST)
+        most = self.configuration.bound or WORKERS * SLOTS
+        if after_failures or not rests or self._monitor.count(self.database)[0] > most:
             self.stop()
             self.start()
 
+    def _spent(self) -> Spent:
+        return spent(self.server, self._monitor)
+
     def _rests(self) -> bool:
-        """Whether neither its gunicorn nor PostgreSQL has anything to do for it."""
-        if self.eye.active(self.database):
+        if self._monitor.count(self.database)[1]:
             return False
-        before = spent(self.running, self.server, self.eye)
+        before = self._spent()
         time.sleep(LOOK)
-        used = spent(self.running, self.server, self.eye).since(before)
-        return used.gunicorn + used.postgresql <= LOOK * IDLE
+        used = self._spent().since(before)
+        return used.application + used.postgresql <= LOOK * IDLE
 
 
-def wait_until(condition: Callable[[], bool], deadline: float = 20.0) -> bool:
-    """Whether `condition()` came to hold within `deadline` seconds."""
-    give_up = time.monotonic() + deadline
-    while not (held := condition()) and time.monotonic() < give_up:
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Return True as soon as `condition` holds, or False after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
-    return held
+    return True

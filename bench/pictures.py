@@ -1,199 +1,96 @@
-"""Pictures of the figures, each drawn for light and for dark pages."""
+"""The pictures, each for light and for dark pages."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bench.analysis import Figures, is_service, knee
-from bench.plan import MAIN
+from bench.figures import Figures
+from bench.loads import MIXED, OTHER_SERVICE
+from bench.run import USUAL
 
-THEMES = {
-    "light": {"ink": "#1f2328", "faint": "#d1d9e0", "paper": "#ffffff"},
-    "dark": {"ink": "#f0f6fc", "faint": "#3d444d", "paper": "#0d1117"},
-}
-OURS = {"light": "#0a6e4f", "dark": "#3fcf9b"}
-# Okabe and Ito's colours, which colour-blind readers tell apart too.
-OTHERS = ("#d55e00", "#cc79a7", "#0072b2", "#e69f00", "#56b4e9", "#999999", "#b59a00", "#8f6fd1")
-WIDTH = 9.0  # inches
-
-Picture = Callable[[Figures, str], Figure | None]
+HERE = Path(__file__).parent
+THEMES = ("light", "dark")
+OURS, PEER = "C0", "C1"  # colours of the style files
 
 
 def draw(figures: Figures, output: Path) -> list[str]:
-    """Write the pictures that there are figures for; their names."""
+    """Draw what the run has figures for below `output`. Return the names of the pictures."""
     drawn = []
-    for name, picture in PICTURES.items():
-        for theme in THEMES:
-            with _style(theme):
-                figure = picture(figures, theme)
-                if figure is None:
-                    break
-                # Without a date, and with fixed names, the same figures give the same file.
+    for name, picture, drawable in (
+        ("minute", minute, bool(figures.raw["minute"])),
+        ("mixed", mixed, any(figures.runs(each, MIXED) for each in figures.names)),
+    ):
+        for theme in THEMES if drawable else ():
+            with mpl.rc_context(fname=HERE / f"{theme}.mplstyle"):
+                figure = picture(figures)
+                # Without a date, and with constant ids: the same figures give the same file.
                 figure.savefig(output / f"{name}-{theme}.svg", metadata={"Date": None})
-        else:
-            drawn.append(name)
+        drawn += [name] if drawable else []
     return drawn
 
 
-@contextmanager
-def _style(theme: str) -> Iterator[None]:
-    colours = THEMES[theme]
-    with mpl.rc_context(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "bench",
-            "font.family": "sans-serif",
-            "font.size": 10,
-            "figure.facecolor": colours["paper"],
-            "axes.facecolor": colours["paper"],
-            "savefig.facecolor": colours["paper"],
-            "axes.edgecolor": colours["faint"],
-            "axes.labelcolor": colours["ink"],
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.color": colours["faint"],
-            "grid.linewidth": 0.6,
-            "text.color": colours["ink"],
-            "xtick.color": colours["ink"],
-            "ytick.color": colours["ink"],
-            "figure.constrained_layout.use": True,
+def minute(figures: Figures) -> Figure:
+    """Draw connections over time, and requests served in the same time, one below the other."""
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for name, run in figures.raw["minute"].items():
+        worker_class, _, connections = name.partition(": ")
+        style = {
+            "label": name,
+            "linestyle": "-" if worker_class == "gevent" else "--",
+            "linewidth": 2.4 if connections.startswith("slots") else 1.4,
+            "color": _colour(connections),
         }
-    ):
-        yield
-
-
-def connections(figures: Figures, theme: str) -> Figure | None:
-    """Open connections over time, each line named at its end."""
-    noted = figures.raw["over_time"]
-    if not noted:
-        return None
-    figure = Figure(figsize=(WIDTH, 4.6))
-    axes = figure.add_subplot()
-    limit = max(each["max_connections"] for each in noted.values())
-    axes.axhline(limit, color=THEMES[theme]["ink"], linestyle="--", linewidth=1)
-    axes.annotate(f"max_connections = {limit}", (0, limit), xytext=(4, 4),
-                  textcoords="offset points")  # fmt: skip
-    others = iter(OTHERS * 2)
-    labels = []
-    for name, each in sorted(noted.items(), key=lambda item: is_service(item[0])):
-        times, counts = zip(*each["series"], strict=True)
-        colour = OURS[theme] if is_service(name) else next(others)
-        axes.step(times, counts, color=colour, linewidth=2.6 if is_service(name) else 1.2,
-                  linestyle=":" if name.startswith("asgi: slots") else "-")  # fmt: skip
-        failed = sum(each["failed"].values())
-        text = f"{name} ({failed:,} failed)" if failed else name
-        labels.append((counts[-1], max(counts), text, colour))
-    last = max(each["series"][-1][0] for each in noted.values())
-    _label_ends(axes, last, labels, gap=limit * 0.062)
-    axes.set_xlim(0, last)
-    axes.set_ylim(0, limit * 1.1)
-    axes.set_xlabel("seconds, every request on a new TCP connection")
-    axes.set_ylabel("open connections")
+        above.plot(*zip(*run["series"], strict=True), **style)
+        below.plot([second + 0.5 for second in range(len(run["each_second"]))],
+                   run["each_second"], **style)  # fmt: skip
+    above.axhline(USUAL, linestyle=":", linewidth=1, color="C7")
+    above.annotate(
+        f"max_connections = {USUAL}: beyond it, requests fail",
+        (0, USUAL),
+        xytext=(4, 3),
+        textcoords="offset points",
+    )
+    above.set_title("Connections to PostgreSQL, open at the same time")
+    above.set_ylabel("connections")
+    below.set_title("Requests served in the same minute")
+    below.set_ylabel("requests per second")
+    below.set_xlabel("seconds; 100 clients, each request on a new TCP connection")
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.01)
+    above.set_ylim(top=1.2 * USUAL)
+    figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def _label_ends(axes: Any, x: float, labels: list[tuple[int, int, str, str]], gap: float) -> None:
-    """Names to the right of the lines' ends, apart from one another."""
-    floor = 0.0
-    for height, _, text, colour in sorted(labels):
-        floor = max(height, floor)
-        axes.annotate(
-            text,
-            (x, height),
-            xytext=(1.03, floor),
-            textcoords=axes.get_yaxis_transform(),
-            va="center",
-            fontweight="bold" if is_service(text) else "normal",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 1.0,
-                "shrinkA": 0,
-                "relpos": (0, 0.5),  # to the left of the name, not through it
-            },
-            annotation_clip=False,
-        )
-        floor += gap
-
-
-def throughput(figures: Figures, theme: str) -> Figure | None:
-    """Two bars for each configuration: what it served, and its slowest percent."""
-    rows = [
-        (name, rate, p99)
-        for name in figures.raw["configurations"]
-        if (rate := figures.spread(name, MAIN, "rate"))
-        and (p99 := figures.spread(name, MAIN, "p99"))
-    ]
-    if not rows:
-        return None
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.27 * len(rows)))
-    left, right = figure.subplots(1, 2, sharey=True)
-    names = [name for name, _, _ in rows]
-    colours = [OURS[theme] if is_service(name) else OTHERS[5] for name in names]
-    for axes, spreads, label in (
-        (left, [rate for _, rate, _ in rows], "requests per second"),
-        (right, [p99 for _, _, p99 in rows], "p99, milliseconds (logarithmic)"),
-    ):
-        middle = [spread.median for spread in spreads]
-        reach = [
-            [spread.median - spread.low for spread in spreads],
-            [spread.high - spread.median for spread in spreads],
-        ]
-        axes.barh(names, middle, color=colours, height=0.7)
-        axes.errorbar(middle, names, xerr=reach, fmt="none", ecolor=THEMES[theme]["ink"],
-                      elinewidth=0.8, capsize=2)  # fmt: skip
-        axes.set_xlabel(label)
-        axes.grid(axis="y", visible=False)
-    right.set_xscale("log")
-    right.set_xlim(left=1)
-    right.xaxis.set_major_formatter("{x:g}")
-    left.invert_yaxis()
+def mixed(figures: Figures) -> Figure:
+    """Draw the requests served while each waits for another service, with the connections."""
+    names = [name for name in figures.names if figures.runs(name, MIXED)]
+    figure = Figure(figsize=(9, 0.3 * len(names) + 1.5), layout="constrained")
+    axes = figure.subplots()
+    for row, name in enumerate(names):
+        rates = figures.spread(name, MIXED, "rate")
+        peak = max(run["peak"] for run in figures.runs(name, MIXED))
+        if rates is None:
+            continue
+        ours = name in figures.services
+        axes.barh(row, rates.median, color=OURS if ours else PEER, height=0.7)
+        text = f" {rates.median:.0f}/s on {peak} connections"
+        axes.text(rates.high, row, text, va="center", fontweight="bold" if ours else "normal")
+        axes.plot([rates.low, rates.high], [row, row], color="C7", linewidth=1)
+    ideal = MIXED.clients / OTHER_SERVICE
+    axes.axvline(ideal, linestyle=":", linewidth=1, color="C7")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * ideal)
+    axes.grid(axis="y", visible=False)
+    axes.set_title("A query, 0.2 s of waiting for another service, a query")
+    axes.set_xlabel(f"requests per second; 100 clients cannot get more than {ideal:.0f} (dotted)")
     return figure
 
 
-def slots(figures: Figures, theme: str) -> Figure | None:
-    """Throughput over slots per worker, with the knee of each line."""
-    views = {"query": "a quick query", "slow": "a query of 50 ms"}
-    lines = [
-        (f"{worker_class}, {views[view]}", sweep)
-        for view in views
-        for worker_class in ("gevent", "asgi")
-        if (sweep := figures.sweep(worker_class, view))
-    ]
-    if not lines:
-        return None
-    figure = Figure(figsize=(WIDTH, 4.2))
-    axes = figure.add_subplot()
-    for (name, sweep), colour in zip(lines, (OURS[theme], *OTHERS), strict=False):
-        counts = list(sweep)
-        axes.plot(counts, [sweep[n].median for n in counts], marker="o", markersize=4,
-                  color=colour, label=name)  # fmt: skip
-        axes.fill_between(counts, [sweep[n].low for n in counts], [sweep[n].high for n in counts],
-                          color=colour, alpha=0.15, linewidth=0)  # fmt: skip
-        if (at := knee(sweep)) == max(sweep):
-            continue  # none is in sight
-        axes.plot([at], [sweep[at].median], marker="o", markersize=11, markerfacecolor="none",
-                  markeredgecolor=colour, markeredgewidth=1.5)  # fmt: skip
-        axes.annotate(f"knee: {at}", (at, sweep[at].median), xytext=(6, 9),
-                      textcoords="offset points")  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [str(n) for n in counts])
-    axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("slots per worker (logarithmic)")
-    axes.set_ylabel("requests per second")
-    axes.legend(frameon=False)
-    return figure
-
-
-PICTURES: dict[str, Picture] = {
-    "connections": connections,
-    "throughput": throughput,
-    "slots": slots,
-}
+def _colour(connections: str) -> str:
+    known = {"Django's pool": "C1", "CONN_MAX_AGE=60": "C2", "CONN_MAX_AGE=0": "C3"}
+    return known.get(connections, OURS)

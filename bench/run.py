@@ -1,275 +1,258 @@
-"""The run: every configuration under every load, in rounds, so that all meet the same noise."""
+"""The run: every configuration under its loads, in rounds, so that all meet the same noise."""
 
-import dataclasses
+import asyncio
 import random
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.configurations import BOUND, CONFIGURATIONS, SLOTS, WORKERS, Configuration, service
-from bench.environments import Environments, Unavailable
-from bench.load import Answered, Load, apply, generator
-from bench.machine import machine, release
-from bench.member import Member
-from bench.meters import Eye
-from bench.plan import LENDING, OVER_TIME, ROOMY, USUAL, Plan
-from bench.progress import Progress
-from bench.servers import PostgreSQL, postgresql
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-# What is measured side by side.
-GROUPS = (("gevent",), ("asgi", "uvicorn"), ("eventlet",), ("gthread",), ("sync",))
-AGAIN = 2  # further tries of a run in which one worker got all clients
+from bench.configurations import CONFIGURATIONS, SLOTS, WORKERS, Configuration
+from bench.environments import Environments, Unavailable
+from bench.loads import DB, LOADS, MIXED, NEW_TCP, Load, is_measured, require_wrk
+from bench.machine import machine
+from bench.member import Member
+from bench.meters import Monitor
+from bench.overload import overload
+from bench.servers import collect_static, seed
+from devdb import Cluster
+
+ROOMY = 1500  # max_connections where the server's limit is not what is measured
+USUAL = 100  # PostgreSQL's default, in the minute
+AGAIN = 2  # further tries of a run in which one worker got nearly all clients
+# One line each in the picture of one minute.
+MINUTE = (
+    "gevent: slots, psycopg2",
+    "gevent: Django's pool",
+    "gevent: CONN_MAX_AGE=60",
+    "gevent: CONN_MAX_AGE=0",
+    "asgi: slots, psycopg2",
+    "asgi: CONN_MAX_AGE=60",
+)
+# The overload, of services with these values of DATABASE_SLOT_TIMEOUT in seconds (5 is the
+# default), and of Django's pool, which waits 30 s.
+SLOT_TIMEOUTS = (0.5, 5.0)
+OVERLOADED = ("gevent: slots, psycopg2", "asgi: slots, psycopg2")
+OVERLOADED_PEERS = ("gevent: Django's pool", "asgi: Django's pool")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int = 4
+    seconds: int = 2  # for one run, after its warm-up
+    minute: int = 60  # seconds of the picture of one minute
+    overload: int = 8  # seconds
+    loads: tuple[Load, ...] = tuple(LOADS)
+    only: str = ""
+
+
+QUICK = Plan(rounds=1, seconds=1, minute=3, overload=1, loads=(DB, MIXED))
 
 
 class Bench:
-    """One run, whose figures are in `figures` from the start, so that a stopped run keeps them."""
+    """One run. Its figures are in `figures` from the start, so a stopped run keeps them."""
 
     def __init__(self, plan: Plan, directory: Path) -> None:
+        require_wrk()
         self.plan = plan
         self.directory = directory
         self.environments = Environments(directory)
-        self.chosen = [c for c in CONFIGURATIONS if re.search(plan.only, c.name)]
+        self.chosen = [each for each in CONFIGURATIONS if re.search(plan.only, each.name)]
         if not self.chosen:
             raise Unavailable(f"no configuration's name matches {plan.only!r}; see --list")
-        self.progress = Progress()
+        console = Console(stderr=True)
+        columns = ("{task.description}", MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self.figures: dict[str, Any] = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
-            "generator": generator(),
             "workers": WORKERS,
             "slots": SLOTS,
-            "plan": {**dataclasses.asdict(plan), "loads": [str(load) for load in plan.loads]},
+            "plan": asdict(plan),
             "configurations": {},
             "failed": {},
             "runs": [],
-            "over_time": {},
-            "sweep": [],
-            "beside": [],
-            "pgbench": {},
+            "minute": {},
+            "overload": [],
         }
 
-    def run(self, keep: Callable[[dict[str, Any]], object] = lambda figures: None) -> None:
-        """All of it. A configuration that fails is noted, and the others go on.
+    def run(self, keep: Callable[[dict[str, Any]], object]) -> None:
+        """Measure everything. A configuration that fails is noted, and the others go on.
 
-        After every part `keep` gets the figures so far.
+        `keep` gets the figures so far after every group.
         """
         began = time.monotonic()
-        self._install()
-        project = self.environments.project(self.chosen[0].project)
-        with self._postgresql(project, ROOMY) as (server, eye):
-            self.figures["machine"]["PostgreSQL"] = release(str(server.binaries / "postgres"))
-            self._pgbench(server)
-            for group in GROUPS:
-                if together := [c for c in self.chosen if c.worker_class in group]:
-                    self._group(together, server, eye)
+        with self.progress:
+            self._install()
+            with self._cluster(ROOMY) as (monitor, session):
+                for name in dict.fromkeys(each.group for each in self.chosen):
+                    group = [each for each in self.chosen if each.group == name]
+                    self._group(group, monitor, session)
                     keep(self.figures)
-            self._sweep(server, eye)
-        with self._postgresql(project, USUAL) as (server, eye):
-            self._over_time(server, eye)
+                self._overload(monitor, session)
+            with self._cluster(USUAL) as (monitor, session):
+                self._minute(monitor, session)
         self.figures["minutes"] = round((time.monotonic() - began) / 60, 1)
 
     def _install(self) -> None:
+        task = self._begin("install", len(self.chosen))
         for configuration in list(self.chosen):
-            self.progress.say(f"install {configuration.name}")
             try:
-                versions = self.environments.versions(configuration)
-            except Exception as error:  # whatever it is, the others go on
+                versions = self.environments.install(configuration)
+            except Unavailable as error:
                 self._failed(configuration, error)
                 self.chosen.remove(configuration)
                 continue
-            self.figures["configurations"][configuration.name] = {
-                "worker_class": configuration.worker_class,
+            noted = {
+                "group": configuration.group,
                 "bound": configuration.bound,
                 "versions": versions,
             }
+            self.figures["configurations"][configuration.name] = noted
+            self.progress.advance(task)
         if not self.chosen:
             raise Unavailable(f"nothing could be installed: {self.figures['failed']}")
 
     @contextmanager
-    def _postgresql(self, project: Any, limit: int) -> Iterator[tuple[PostgreSQL, Eye]]:
-        with postgresql(project, self.directory / f"postgresql-{limit}", limit) as server:
-            eye = Eye(server)
+    def _cluster(self, max_connections: int) -> Iterator[tuple[Monitor, str]]:
+        """Run a PostgreSQL with a seeded database. Yield its monitor and a session's key."""
+        directory = self.directory / f"postgresql-{max_connections}"
+        with Cluster(directory, throw_away=True, max_connections=max_connections) as cluster:
+            projects = {
+                each.project: self.environments.project(each.project) for each in self.chosen
+            }
+            for project in projects.values():
+                collect_static(project, cluster.url)
+            session = seed(next(iter(projects.values())), cluster)
+            monitor = Monitor(cluster, template=cluster.name)
+            self.figures["machine"]["PostgreSQL"] = monitor.release
             try:
-                yield server, eye
+                yield monitor, session
             finally:
-                eye.close()
+                monitor.close()
 
-    def _group(self, group: list[Configuration], server: PostgreSQL, eye: Eye) -> None:
-        """Configurations that are compared: all run, idle but for the one that is measured.
+    def _group(self, group: list[Configuration], monitor: Monitor, session: str) -> None:
+        """Measure configurations that are compared: all run, and one at a time has work.
 
-        So the repeats of a load follow one another within seconds, and meet the same machine.
+        So the rounds of a load follow one another within seconds, and meet the same machine.
         """
-        with self._fleet(group, server, eye) as fleet:
+        with self._running(group, monitor, session) as members:
             for load in self.plan.loads:
-                rounds, seconds = self.plan.of(load)
-                self.progress.begin(f"{group[0].worker_class}, {len(fleet)} configurations: {load}")
-                for number in range(1, rounds + 1):
-                    for name in shuffled(fleet, number):
-                        for run in self._tries(fleet[name], load, seconds):
+                names = [name for name in members if is_measured(load, members[name].configuration)]
+                if not names:
+                    continue
+                title = f"{group[0].group}: {load}"
+                task = self._begin(title, len(names) * self.plan.rounds)
+                for number in range(1, self.plan.rounds + 1):
+                    for name in shuffled(names, number):
+                        for run in self._tries(members[name], load):
                             self.figures["runs"].append({"round": number, **run})
-            for number in range(1, self.plan.main_rounds + 1):
-                for name in shuffled(fleet, number):
-                    self._beside(fleet[name])
+                        self.progress.advance(task)
 
     @contextmanager
-    def _fleet(
-        self, group: list[Configuration], server: PostgreSQL, eye: Eye
+    def _running(
+        self, group: Iterable[Configuration], monitor: Monitor, session: str
     ) -> Iterator[dict[str, Member]]:
-        """Those of `group` that start, by name."""
-        fleet: dict[str, Member] = {}
+        """Start those of `group` that start; yield them by name."""
+        members: dict[str, Member] = {}
         try:
             for configuration in group:
-                self.progress.say(f"start {configuration.name}")
-                member = Member(configuration, self.environments, server, eye, self.directory)
-                try:
+                arguments = self.environments, monitor, session, self.directory
+                member = Member(configuration, *arguments)
+                with self._noted(configuration):
                     member.start()
-                except Exception as error:  # as above
-                    self._failed(configuration, error)
-                else:
-                    fleet[configuration.name] = member
-            yield fleet
+                    members[configuration.name] = member
+            yield members
         finally:
-            for member in fleet.values():
+            for member in members.values():
                 member.stop()
 
-    def _tries(self, member: Member, load: Load, seconds: int) -> Iterator[dict[str, Any]]:
-        """One run, and others while one worker gets all clients; none if it cannot be done."""
-        self.progress.say(f"{member.configuration.name}, {load}")
-        try:
+    def _tries(self, member: Member, load: Load) -> Iterator[dict[str, Any]]:
+        """Yield one run, and others while one worker gets nearly all clients."""
+        with self._noted(member.configuration):
             for further in reversed(range(AGAIN + 1)):
-                run = member.measure(load, seconds)
+                run, _ = member.measure(load, self.plan.seconds)
                 repeated = bool(run["lopsided"] and further)
                 yield {**run, "repeated": repeated}
                 member.recover(after_failures=bool(run["failed"]))
                 if not repeated:
                     return
-        except Exception as error:  # as above
-            self._failed(member.configuration, error)
 
-    def _beside(self, member: Member) -> None:
-        """Clients without database, alone and beside others that fill all slots."""
-        configuration = member.configuration
-        if not (configuration.is_service and configuration.worker_class in LENDING):
-            return
-        free, full = Load("wait", 16, True), Load("slow", 100, True)
-        self.progress.say(f"{configuration.name}: clients without database beside full slots")
+    def _overload(self, monitor: Monitor, session: str) -> None:
+        services = [each for each in self.chosen if each.name in OVERLOADED]
+        overloaded: list[tuple[float | None, Configuration]]
+        overloaded = [(timeout, each) for each in services for timeout in SLOT_TIMEOUTS]
+        overloaded += [(None, each) for each in self.chosen if each.name in OVERLOADED_PEERS]
+        task = self._begin("overload", len(overloaded))
+        for timeout, configuration in overloaded:
+            variables = {} if timeout is None else {"DATABASE_SLOT_TIMEOUT": str(timeout)}
+            changed = replace(configuration, environment=configuration.environment | variables)
+            with self._running([changed], monitor, session) as members, self._noted(changed):
+                for member in members.values():
+                    with monitor.watching(member.database) as seen:
+                        run = asyncio.run(overload(member.server.url, self.plan.overload))
+                    counts = {
+                        "bound": changed.bound,
+                        "peak": seen.peak,
+                        "samples": len(seen.series),
+                    }
+                    noted = {"configuration": changed.name, "timeout": timeout, **run, **counts}
+                    self.figures["overload"].append(noted)
+            self.progress.advance(task)
+
+    def _minute(self, monitor: Monitor, session: str) -> None:
+        """Measure connections and requests over time, each request on a new TCP connection."""
+        chosen = [each for each in self.chosen if each.name in MINUTE]
+        task = self._begin(f"{self.plan.minute} s of {NEW_TCP}", len(chosen))
+        for configuration in chosen:
+            with self._running([configuration], monitor, session) as members:
+                for member in members.values():
+                    with self._noted(configuration):
+                        run, seen = member.measure(NEW_TCP, self.plan.minute)
+                        series = highest(seen.series)
+                        self.figures["minute"][configuration.name] = {**run, "series": series}
+            self.progress.advance(task)
+
+    def _begin(self, title: str, total: int) -> Any:
+        """Say what comes: as a bar on a terminal, else as a line."""
+        if self.progress.disable:
+            self.progress.console.print(f"{datetime.now():%H:%M:%S} {title}", highlight=False)
+        for task in self.progress.tasks:
+            self.progress.remove_task(task.id)
+        return self.progress.add_task(title, total=total)
+
+    @contextmanager
+    def _noted(self, configuration: Configuration) -> Iterator[None]:
+        """Note an error of `configuration`, whatever it is, and go on with the others."""
         try:
-            alone = apply(member.url, free, self.plan.seconds)
-            with in_background(member.url, full, self.plan.seconds + 1) as others:
-                time.sleep(0.5)
-                beside = apply(member.url, free, self.plan.seconds)
-            filled = others.result()
-            member.recover()
-        except Exception as error:  # as above
+            yield
+        except Exception as error:
             self._failed(configuration, error)
-            return
-        self.figures["beside"].append(
-            {
-                "configuration": configuration.name,
-                "alone": alone.rate,
-                "beside": beside.rate,
-                "others": filled.rate,
-                "failed": sum(sum(each.failed.values()) for each in (alone, beside, filled)),
-            }
-        )
-
-    def _sweep(self, server: PostgreSQL, eye: Eye) -> None:
-        """Throughput over slots."""
-        for worker_class in ("gevent", "asgi"):
-            if not any(c.is_service and c.worker_class == worker_class for c in self.chosen):
-                continue
-            self.progress.begin(f"{worker_class}: throughput over slots")
-            group = [service(worker_class, slots=n) for n in self.plan.sweep]
-            with self._fleet(group, server, eye) as fleet:
-                for number in range(1, self.plan.rounds + 1):
-                    for view in ("query", "slow"):
-                        for name in shuffled(fleet, number):
-                            self._sweep_one(fleet[name], view)
-
-    def _sweep_one(self, member: Member, view: str) -> None:
-        slots = int(member.configuration.environment["DATABASE_SLOTS"])
-        worker_class = member.configuration.worker_class
-        for run in self._tries(member, Load(view, 100, True), self.plan.seconds_of(view)):
-            self.figures["sweep"].append({"worker_class": worker_class, "slots": slots, **run})
-
-    def _over_time(self, server: PostgreSQL, eye: Eye) -> None:
-        """Connections while each request comes on a new TCP connection, one after the other:
-        here they share what PostgreSQL allows by default."""
-        load = Load("query", 100, keep_alive=False)
-        for configuration in self.chosen:
-            if configuration.name not in OVER_TIME:
-                continue
-            self.progress.begin(f"connections over {self.plan.over_time} s: {configuration.name}")
-            with self._fleet([configuration], server, eye) as fleet:
-                if not fleet:
-                    continue
-                member = fleet[configuration.name]
-                try:
-                    with eye.watching(member.database) as seen:
-                        answered = apply(member.url, load, self.plan.over_time)
-                except Exception as error:  # as above
-                    self._failed(configuration, error)
-                    continue
-            self.figures["over_time"][configuration.name] = {
-                "series": thinned(seen.series),
-                "bound": configuration.bound,
-                "samples": len(seen.series),
-                "peak": seen.peak,
-                "opened": seen.opened,
-                "requests": answered.requests,
-                "failed": answered.failed,
-                "max_connections": USUAL,
-            }
-
-    def _pgbench(self, server: PostgreSQL) -> None:
-        """What PostgreSQL itself can do with as many clients, connections kept and not."""
-        program = server.binaries / "pgbench"
-        self.progress.begin("pgbench")
-        common = [str(program), "-n", "-c", str(BOUND), "-T", str(self.plan.main_seconds)]
-        script = self.directory / "pgbench.sql"
-        script.write_text("SELECT pg_backend_pid();\n")
-        for name, option in (("kept connections", []), ("a new connection each", ["-C"])):
-            try:
-                done = subprocess.run(
-                    [*common, *option, "-f", str(script), server.url],
-                    capture_output=True,
-                    text=True,
-                    timeout=60 + self.plan.main_seconds,
-                    check=True,
-                )
-                found = re.search(r"tps = ([\d.]+)", done.stdout)
-                self.figures["pgbench"][name] = float(found[1]) if found else None
-            except (OSError, subprocess.SubprocessError) as error:
-                self.figures["failed"]["pgbench"] = str(error)[-300:]
 
     def _failed(self, configuration: Configuration, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        self.progress.begin(f"FAILED {configuration.name}: {reason}")
+        self.progress.console.print(f"FAILED {configuration.name}: {reason}", highlight=False)
         self.figures["failed"].setdefault(configuration.name, reason)
 
 
-@contextmanager
-def in_background(url: str, load: Load, seconds: int) -> Iterator[Future[Answered]]:
-    """Another load beside the one that is measured; its result is there at the end."""
-    with ThreadPoolExecutor(1) as thread:
-        yield thread.submit(apply, url, load, seconds)
-
-
 def shuffled(names: Iterable[str], seed: int) -> list[str]:
-    """Another order in each round, and the same in each run of the bench."""
+    """Return another order in each round, and the same in each run of the bench."""
     return random.Random(seed).sample(sorted(names), len(set(names)))  # noqa: S311
 
 
-def thinned(series: Iterable[tuple[float, int]], step: float = 0.2) -> list[tuple[float, int]]:
-    """The highest count of each step: what a picture can show."""
-    highest: dict[int, int] = {}
+def highest(series: Iterable[tuple[float, int]], step: float = 0.2) -> list[tuple[float, int]]:
+    """Return the highest count of each step: as much as a picture can show."""
+    counts: dict[int, int] = {}
     for at, count in series:
         key = int(at / step)
-        highest[key] = max(count, highest.get(key, 0))
-    return [(round(key * step, 1), count) for key, count in sorted(highest.items())]
+        counts[key] = max(count, counts.get(key, 0))
+    return [(round(key * step, 1), count) for key, count in sorted(counts.items())]

@@ -1,223 +1,206 @@
-"""The processes that are measured: PostgreSQL, PgBouncer and gunicorn."""
+"""The servers that run while something is measured: PgBouncer, and those of the configurations."""
 
 import json
 import os
 import pwd
-import selectors
 import shutil
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
+import psutil
+
 from baking.project import Project
-from bench.configurations import BOUND, PGBOUNCER, SLOTS, WORKERS, Configuration
-from bench.environments import Environments, Unavailable
-from bench.processes import children
+from bench.configurations import SLOTS, WORKERS, Configuration
+from bench.environments import Unavailable
+from devdb import Cluster
 
 SITE = Path(__file__).resolve().parent / "site"
-DEADLINE = 30.0  # seconds for a server to start or to stop
-
-
-@dataclass(frozen=True)
-class PostgreSQL:
-    """A running server."""
-
-    url: str
-    pid: int
-    binaries: Path
-    account: str | None  # whom it runs as, when this is root
-
-    def with_database(self, name: str) -> "PostgreSQL":
-        """The same server, another database."""
-        return replace(self, url=urlsplit(self.url)._replace(path=f"/{name}").geturl())
-
-    @property
-    def address(self) -> dict[str, Any]:
-        """For Django's DATABASES."""
-        parts = urlsplit(self.url)
-        return {
-            "NAME": parts.path[1:],
-            "USER": parts.username,
-            "PASSWORD": unquote(parts.password or ""),
-            "HOST": parts.hostname,
-            "PORT": str(parts.port),
-        }
-
-
-@contextmanager
-def postgresql(project: Project, directory: Path, max_connections: int) -> Iterator[PostgreSQL]:
-    """A new cluster below `directory`."""
-    command = ["uv", "run", "python", "-m", "measured.postgresql", str(directory)]
-    process = subprocess.Popen(
-        [*command, str(max_connections)],
-        cwd=project.directory,
-        env=project.environment | {"PYTHONPATH": str(SITE)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the bench, which then closes standard input
-    )
-    assert process.stdin is not None  # noqa: S101
-    assert process.stdout is not None  # noqa: S101
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            started = process.stdout.readline() if selector.select(DEADLINE) else ""
-        if not started:
-            raise Unavailable("PostgreSQL did not start")
-        said = json.loads(started)
-        yield PostgreSQL(said["url"], said["pid"], Path(said["binaries"]), said["account"])
-    finally:
-        process.stdin.close()
-        process.wait(2 * DEADLINE)
-
-
-@contextmanager
-def pgbouncer(server: PostgreSQL, directory: Path) -> Iterator[tuple[int, int]]:
-    """PgBouncer in transaction mode with as many connections as the pools: its port and pid."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        raise Unavailable("pgbouncer is not installed")
-    address, port = server.address, free_port()
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o755)
-    (directory / "users.txt").write_text(f'"{address["USER"]}" "{address["PASSWORD"]}"\n')
-    (directory / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={address['HOST']} port={address['PORT']}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = md5\nauth_file = {directory}/users.txt\n"
-        f"pool_mode = transaction\ndefault_pool_size = {BOUND}\nmax_client_conn = 1000\n"
-        "log_connections = 0\nlog_disconnections = 0\n"
-    )
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "-q", str(directory / "pgbouncer.ini")],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            **_as_user(server.account),
-        )
-    try:
-        _wait(lambda: _listens(port), process, directory / "log")
-        yield port, process.pid
-    finally:
-        _end(process)
+TIMEOUT = 30.0  # seconds for a server to start or to stop
+SECRET_KEY = "correct-horse-battery-staple-" * 2  # the same for all: they share the session
 
 
 @dataclass
-class Gunicorn:
+class Server:
     """A running configuration."""
 
     port: int
-    process: subprocess.Popen[bytes]
-    others: tuple[int, ...] = ()  # pids of what stands between it and PostgreSQL
+    process: psutil.Popen
+    log: Path
+    pgbouncer: psutil.Popen | None = None
 
     @property
     def url(self) -> str:
+        """Return the address without a path."""
         return f"http://127.0.0.1:{self.port}"
 
-    def workers(self) -> list[int]:
-        """The pids of its worker processes."""
-        return children(self.process.pid)
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes."""
+        children: list[psutil.Process] = self.process.children()
+        return children
 
 
-@contextmanager
-def gunicorn(
-    configuration: Configuration, environments: Environments, server: PostgreSQL, directory: Path
-) -> Iterator[Gunicorn]:
-    """`configuration`, until the context ends. Raises Unavailable when it does not serve."""
-    programs = environments.programs(configuration)
-    directory.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        between: tuple[int, int] | None = None
-        if configuration.pgbouncer:
-            between = stack.enter_context(pgbouncer(server, directory / "pgbouncer"))
-        started = _gunicorn(configuration, programs, environments, server, directory, between)
-        yield stack.enter_context(started)
-
-
-@contextmanager
-def _gunicorn(
-    configuration: Configuration,
-    programs: Path,
-    environments: Environments,
-    server: PostgreSQL,
-    directory: Path,
-    between: tuple[int, int] | None,
-) -> Iterator[Gunicorn]:
-    port = free_port()
-    kind = "service" if configuration.is_service else "peer"
-    log = directory / "gunicorn.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [programs / "gunicorn", "--config", SITE / "measured" / f"gunicorn_{kind}.py"],
-            cwd=environments.project(configuration.project).directory
-            if kind == "service"
-            else SITE,
-            env=_environment(configuration, server, port, between[0] if between else 0)
-            | {"DJANGO_SETTINGS_MODULE": f"measured.{kind}"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    running = Gunicorn(port, process, between[1:] if between else ())
-    try:
-        _wait(lambda: _answers(running), process, log)
-        yield running
-    finally:
-        _end(process)
-
-
-def _environment(
-    configuration: Configuration, server: PostgreSQL, port: int, pgbouncer_port: int
-) -> dict[str, str]:
-    database = {**server.address, **configuration.database}
-    if database["PORT"] == PGBOUNCER:
-        database["PORT"] = str(pgbouncer_port)
-    return {
-        "PATH": os.environ["PATH"],
+def environment(project: Project, url: str, **others: str) -> dict[str, str]:
+    """Return the environment variables of `project` on the database at `url`."""
+    return project.environment | {
         "PYTHONPATH": str(SITE),
-        "SECRET_KEY": "correct-horse-battery-staple-" * 2,
+        "DJANGO_SETTINGS_MODULE": "bench_settings",
+        "DATABASE_URL": url,
+        "SECRET_KEY": SECRET_KEY,
         "ALLOWED_HOSTS": "127.0.0.1",
-        "PORT": str(port),
-        "DATABASE_URL": server.url,
-        "WEB_CONCURRENCY": str(WORKERS),
-        "DATABASE_SLOTS": str(SLOTS),
-        "THREADS": str(SLOTS),  # of gthread: as many as slots, so that peers have the same bound
         "ENV_FILE": "",
-        "BENCH_DATABASE": json.dumps(database),
-        "BENCH_GATEWAY": configuration.gateway,
-        "BENCH_WORKER": configuration.worker,
-        "BENCH_PSYCOGREEN": str("psycogreen" in configuration.requirements).lower(),
-        **configuration.environment,
+        "BENCH_DATABASE": "null",
+        "BENCH_GATEWAY": "wsgi",
+        **others,
     }
 
 
-def get(url: str) -> int:
-    """The status of one answer. Raises OSError."""
-    with urlopen(url, timeout=10) as answer:  # noqa: S310
-        answer.read()
-        return int(answer.status)
+@contextmanager
+def serving(
+    configuration: Configuration, project: Project, url: str, account: str | None, directory: Path
+) -> Iterator[Server]:
+    """Serve `configuration` from the database at `url`, until the context ends.
+
+    Raise Unavailable if it does not answer.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with between(configuration, url, account, directory / "pgbouncer") as (proxied, pgbouncer):
+        port = free_port()
+        variables = environment(
+            project,
+            proxied,
+            PORT=str(port),
+            WEB_CONCURRENCY=str(WORKERS),
+            BENCH_DATABASE=json.dumps(configuration.database),
+            BENCH_GATEWAY=configuration.gateway,
+            **configuration.environment,
+        )
+        program, *arguments = command(configuration, port)
+        program = str(project.directory / ".venv" / "bin" / program)
+        log = directory / "log"
+        with _running([program, *arguments], log, cwd=project.directory, env=variables) as process:
+            server = Server(port, process, log, pgbouncer)
+            _wait(lambda: _answers(server), process, log)
+            yield server
+
+
+def command(configuration: Configuration, port: int) -> list[str]:
+    """Return how the documentation of the server starts it, with a log of requests as gunicorn's.
+
+    Granian's threads are those in which Django's views run.
+    """
+    workers = ["--workers", str(WORKERS), "--host", "127.0.0.1", "--port", str(port)]
+    asgi = ["--factory", "django.core.asgi:get_asgi_application"]
+    match configuration.server:
+        case "uvicorn":
+            return ["uvicorn", *workers, *asgi]
+        case "Granian, ASGI":
+            return ["granian", *workers, "--access-log", "--interface", "asgi", *asgi]
+        case "Granian, WSGI":
+            threads = ["--blocking-threads", configuration.environment["THREADS"]]
+            interface = ["--interface", "wsgi", *threads, "config.wsgi:application"]
+            return ["granian", *workers, "--access-log", *interface]
+    if configuration.is_service:
+        return ["gunicorn"]
+    return ["gunicorn", "--config", str(SITE / "peer_gunicorn.py")]
+
+
+@contextmanager
+def between(
+    configuration: Configuration, url: str, account: str | None, directory: Path
+) -> Iterator[tuple[str, psutil.Popen | None]]:
+    """Run PgBouncer where `configuration` uses one. Yield the URL to connect to, and the process.
+
+    It is in transaction mode, with as many connections as the pools. Raise Unavailable.
+    """
+    if not configuration.pgbouncer:
+        yield url, None
+        return
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        raise Unavailable("PgBouncer is not installed: `apt-get install pgbouncer`")
+    parts, port = urlsplit(url), free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    (directory / "users.txt").write_text(f'"{parts.username}" "{unquote(parts.password or "")}"\n')
+    (directory / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={parts.port}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = md5\nauth_file = {directory}/users.txt\n"
+        f"pool_mode = transaction\ndefault_pool_size = {WORKERS * SLOTS}\nmax_client_conn = 1000\n"
+        "log_connections = 0\nlog_disconnections = 0\n"
+    )
+    log = directory / "log"
+    as_user: dict[str, Any] = {}
+    if account is not None:  # PgBouncer refuses to run as root
+        as_user = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
+    with _running([program, str(directory / "pgbouncer.ini")], log, cwd="/", **as_user) as process:
+        _wait(lambda: _listens(port), process, log)
+        yield (
+            parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl(),
+            process,
+        )
+
+
+def seed(project: Project, cluster: Cluster) -> str:
+    """Create the tables and their rows in the cluster's own database.
+
+    Return the key of a signed-in user's session. Raise CommandFailed.
+    """
+    variables = environment(project, cluster.url)
+    manage = ("uv", "run", "--no-sync", "python", "manage.py")
+    project.run(*manage, "migrate", "--verbosity=0", **variables)
+    return project.run(*manage, "seed", **variables).stdout.strip()
+
+
+def collect_static(project: Project, url: str) -> None:
+    """Collect the static files: gunicorn does not start without. Raise CommandFailed."""
+    manage = ("uv", "run", "--no-sync", "python", "manage.py")
+    project.run(
+        *manage, "collectstatic", "--no-input", "--verbosity=0", **environment(project, url)
+    )
 
 
 def free_port() -> int:
+    """Return a port of loopback on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answers(server: Gunicorn) -> bool:
-    with suppress(OSError):
-        # Every worker has to be there, or the first load finds only one.
-        return get(f"{server.url}/query") == 200 and len(server.workers()) == WORKERS
+@contextmanager
+def _running(command: list[str], log: Path, **options: Any) -> Iterator[psutil.Popen]:
+    """Run a server until the context ends. Kill it, and all that it started, if it does not stop.
+
+    It has a session of its own: Ctrl-C is for the bench, which then stops it.
+    """
+    with log.open("ab") as output:
+        process = psutil.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, **options
+        )
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(TIMEOUT)
+        except psutil.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(TIMEOUT)
+
+
+def _answers(server: Server) -> bool:
+    with suppress(OSError), urlopen(f"{server.url}/db", timeout=10) as answer:  # noqa: S310
+        # If a worker is still missing, the first load finds only one.
+        return answer.status == 200 and len(server.workers()) >= WORKERS
     return False
 
 
@@ -228,26 +211,10 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _wait(condition: Any, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + DEADLINE
+def _wait(condition: Callable[[], bool], process: psutil.Popen, log: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
-        if process.poll() is not None or time.monotonic() > give_up:
-            said = log.read_text(errors="replace").strip()[-300:]
-            raise Unavailable(f"does not serve: {said or 'no word in its log'}")
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log.read_text(errors="replace").strip()[-500:]
+            raise Unavailable(f"does not serve: {said or 'its log is empty'}")
         time.sleep(0.05)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Tell it to stop at once; what does not is killed with all that it started."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(DEADLINE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(DEADLINE)
-
-
-def _as_user(account: str | None) -> dict[str, Any]:
-    if account is None:
-        return {}
-    return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": [], "cwd": "/"}

@@ -1,127 +1,109 @@
-"""What the template promises about its speed, as ratios within one run."""
+"""Judge the promises of targets.toml, and those that are counts and not ratios."""
 
+import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from bench.analysis import Figures, Spread, value_of
-from bench.load import Load
-from bench.plan import LENDING, MAIN, PLAIN
+from bench.figures import Figures, Spread
+from bench.loads import OTHER_SERVICE, Load
 
-WORKER_CLASSES = (*LENDING, "gthread", "sync")
+RATIOS = Path(__file__).with_name("targets.toml")
+OPENED = 0.001  # connections per request, after the warm-up
+EXPECTED = ("200", "503")  # of an overloaded service
+RECOVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True)
 class Target:
-    """One promise, and what was measured."""
+    """One promise, and the figures that it is judged by."""
 
+    load: str
     what: str
     wanted: str
     measured: Spread
     met: bool
-    # What the same service reaches with a view that does nothing: nobody could do better.
-    limit: float | None = None
+    missed: str = ""  # which explanation of the report belongs to it
+
+    @property
+    def gap(self) -> str:
+        """Return by how much a promise is missed: a part of what is wanted."""
+        limit = float(self.wanted.split()[1])
+        return "" if self.met or not limit else f"{abs(1 - self.measured.median / limit):.0%}"
 
 
-def targets(figures: Figures) -> Iterator[Target]:
-    """All that the run has the figures for."""
-    for what, ours, theirs, load, limit in RATIOS:
-        if measured := figures.ratio(ours, theirs, load, "rate"):
-            best = figures.spread(ours, PLAIN, "rate") if load != PLAIN else None
-            peer = figures.spread(theirs, load, "rate")
-            met = _at_least(what, measured, limit)
-            yield replace(met, limit=best.median / peer.median if best and peer else None)
-    yield from _tail(figures)
-    for worker_class in WORKER_CLASSES:
-        for rule in (_bounded, _opened, _failed):
-            if figures.of_service(worker_class):
-                yield rule(figures, worker_class)
-    yield from _beside(figures)
+def judge(figures: Figures) -> list[Target]:
+    """Return all targets for which the run has figures."""
+    return [*_ratios(figures), *_counts(figures), *_overload(figures)]
 
 
-GEVENT, GEVENT_3, ASGI = (
-    "gevent: slots, psycopg2",
-    "gevent: slots, psycopg",
-    "asgi: slots, psycopg2",
-)
-RATIOS: list[tuple[str, str, str, Load, float]] = [
-    ("gevent, psycopg2 / Django's pool", GEVENT, "gevent: Django's pool", MAIN, 1.4),
-    (
-        "gevent, psycopg2 / django-db-geventpool",
-        GEVENT,
-        "gevent: django-db-geventpool",
-        MAIN,
-        1.5,
-    ),
-    ("gevent, psycopg2 / CONN_MAX_AGE=0", GEVENT, "gevent: CONN_MAX_AGE=0", MAIN, 20),
-    (
-        "gevent, psycopg2 / a connection per client, never closed",
-        GEVENT,
-        "gevent: never closed, no health check",
-        MAIN,
-        0.95,
-    ),
-    ("gevent, psycopg 3 / Django's pool", GEVENT_3, "gevent: Django's pool", MAIN, 1.2),
-    ("asgi, psycopg2 / Django's pool", ASGI, "asgi: Django's pool", MAIN, 2.0),
-    ("asgi, psycopg2 / CONN_MAX_AGE=0", ASGI, "asgi: CONN_MAX_AGE=0", MAIN, 15),
-    ("asgi / CONN_MAX_AGE=0, both without database", ASGI, "asgi: CONN_MAX_AGE=0", PLAIN, 2.0),
-    *(
-        (
-            f"{worker_class}, health check on / off",
-            f"{worker_class}: slots, psycopg2",
-            f"{worker_class}: slots, psycopg2, no health check",
-            MAIN,
-            0.95,
-        )
-        for worker_class in ("gthread", "sync")
-    ),
-]
+def _ratios(figures: Figures) -> Iterator[Target]:
+    for view, targets in tomllib.loads(RATIOS.read_text()).items():
+        for target in targets.values():
+            if measured := _measured(figures, Load(view), target):
+                yield _judged(view, target, measured)
 
 
-def _at_least(what: str, measured: Spread, limit: float) -> Target:
-    return Target(
-        f"{what}: requests per second", f">= {limit:g}", measured, measured.median >= limit
+def _measured(figures: Figures, load: Load, target: dict[str, Any]) -> Spread | None:
+    ours, value = target["ours"], target.get("value", "rate")
+    if target.get("ideal"):
+        ideal = load.clients / OTHER_SERVICE
+        runs = figures.runs(ours, load)
+        return Spread.of(run["rate"] / ideal for run in runs) if runs else None
+    peers = [(figures.spread(name, load, value), name) for name in target["peers"]]
+    best = max(((spread.median, name) for spread, name in peers if spread), default=None)
+    return figures.ratio(ours, best[1], load, value) if best else None
+
+
+def _judged(view: str, target: dict[str, Any], measured: Spread) -> Target:
+    missed = target.get("missed", "")
+    if "at_most" in target:
+        limit = target["at_most"]
+        met = measured.median <= limit
+        return Target(view, target["what"], f"<= {limit:.2g}", measured, met, missed)
+    limit = target["at_least"]
+    met = measured.median >= limit
+    return Target(view, target["what"], f">= {limit:.3g}", measured, met, missed)
+
+
+def _counts(figures: Figures) -> Iterator[Target]:
+    """Yield the bound, the opened connections, and the failures of all services together."""
+    runs = [run for name in figures.services for run in figures.every_run(name)]
+    if not runs:
+        return
+    overloads = [run for run in figures.raw["overload"] if run["configuration"] in figures.services]
+    parts = [run["peak"] / run["bound"] for run in [*runs, *overloads]]
+    samples = sum(run["samples"] for run in [*runs, *overloads])
+    what = f"connections / (workers x slots), at each of {samples:,} samples"
+    yield Target("all", what, "<= 1", Spread.of(parts), max(parts) <= 1)
+    requests = sum(run["requests"] for run in runs)
+    opened = sum(run["opened"] for run in runs) / max(1, requests)
+    what = f"connections opened per request after the warm-up, of {requests:,}"
+    yield Target("all", what, f"< {OPENED}", Spread.of([opened]), opened < OPENED)
+    failed = sum(sum(run["failed"].values()) for run in runs)
+    yield Target(
+        "all", f"failed requests, of {requests:,}", "= 0", Spread.of([failed]), failed == 0
     )
 
 
-def _tail(figures: Figures) -> Iterator[Target]:
-    if measured := figures.ratio(GEVENT, "gevent: Django's pool", MAIN, "p99"):
-        met = measured.median <= 1
-        yield Target("gevent, psycopg2 / Django's pool: p99", "<= 1", measured, met)
+def _overload(figures: Figures) -> Iterator[Target]:
+    """Yield what is promised of an overload, for each service and time-out that was measured."""
+    for run in figures.raw["overload"]:
+        if run["timeout"] is None:
+            continue
+        name = f"{run['configuration']}, time-out {run['timeout']:g} s"
+        limit = 2 * run["unloaded"] + 1000 * run["timeout"]
+        served = run["served"] or float("inf")
+        yield _at_most(f"{name}: median of served requests, ms", served, limit)
+        other = sum(
+            number for kind, number in run["statuses"].items() if kind not in ("200", "503")
+        )
+        yield _at_most(f"{name}: answers other than 200 and 503", other, 0)
+        if run["timeout"] <= RECOVERY:
+            yield _at_most(f"{name}: seconds until the recovery", run["recovery"], RECOVERY)
 
 
-def _bounded(figures: Figures, worker_class: str) -> Target:
-    runs = figures.of_service(worker_class)
-    over = [run["peak"] / run["bound"] for run in runs]
-    samples = sum(run["samples"] for run in runs)
-    what = f"{worker_class}: highest count / (workers x slots), {samples:,} samples"
-    return Target(what, "<= 1", Spread.of(over), max(over) <= 1)
-
-
-def _opened(figures: Figures, worker_class: str) -> Target:
-    runs = [run for run in figures.of_service(worker_class) if run["view"] == "query"]
-    requests = sum(run["requests"] for run in runs)
-    each = sum(run["opened"] for run in runs) / max(1, requests)
-    what = f"{worker_class}: connections opened per quick query, {requests:,} requests"
-    return Target(what, "< 0.002", Spread.of([each]), each < 0.002)
-
-
-def _failed(figures: Figures, worker_class: str) -> Target:
-    runs = figures.of_service(worker_class)
-    failed = sum(value_of(run, "failed") for run in runs)
-    requests = sum(run["requests"] for run in runs)
-    what = f"{worker_class}: failed requests of {requests:,}"
-    return Target(what, "0", Spread.of([failed]), failed == 0)
-
-
-def _beside(figures: Figures) -> Iterator[Target]:
-    for worker_class in LENDING:
-        ratios = [
-            noted["beside"] / noted["alone"]
-            for noted in figures.raw["beside"]
-            if noted["configuration"].startswith(f"{worker_class}:")
-            and noted["alone"]
-            and noted["others"]  # else no slot was taken
-        ]
-        if ratios:
-            what = f"{worker_class}: a client without database, all slots full / alone"
-            yield _at_least(what, Spread.of(ratios), 0.9)
+def _at_most(what: str, measured: float, limit: float) -> Target:
+    met = measured <= limit
+    return Target("overload", what, f"<= {limit:.4g}", Spread.of([measured]), met)

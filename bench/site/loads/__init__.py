@@ -1,0 +1,1 @@
+"""The views under load, which every configuration serves from the same tables."""

@@ -1,1 +1,0 @@
-"""What every configuration serves; it is put on the path of the generated project and of peers."""

@@ -1,5 +1,0 @@
-"""A peer's application, as Django's startproject writes it."""
-
-from django.core.asgi import get_asgi_application
-
-application = get_asgi_application()
