@@ -36,9 +36,10 @@ MINUTE = (
     "asgi: slots, psycopg2",
     "asgi: CONN_MAX_AGE=60",
 )
-# The overload, of services with these values of DATABASE_SLOT_TIMEOUT in seconds (5 is the
-# default), and of Django's pool, which waits 30 s.
-SLOT_TIMEOUTS = (0.5, 5.0)
+# The overload, of services with these time-outs in seconds (5 is the default), and of Django's
+# pool, which waits 30 s.
+SLOT_TIMEOUT = "DATABASE_SLOT_TIMEOUT"
+SLOT_TIMEOUTS = ("0.5", "5")
 OVERLOADED = ("gevent: slots, psycopg2", "asgi: slots, psycopg2")
 OVERLOADED_PEERS = ("gevent: Django's pool", "asgi: Django's pool")
 
@@ -93,88 +94,81 @@ class Bench:
         began = time.monotonic()
         with self.progress:
             self._install()
-            with self._cluster(ROOMY) as (monitor, session):
+            with self._cluster(ROOMY):
                 for name in dict.fromkeys(each.group for each in self.chosen):
-                    group = [each for each in self.chosen if each.group == name]
-                    self._group(group, monitor, session)
+                    self._group(name, [each for each in self.chosen if each.group == name])
                     keep(self.figures)
-                self._overload(monitor, session)
-            with self._cluster(USUAL) as (monitor, session):
-                self._minute(monitor, session)
+                self._alone("overload", overloaded(self.chosen), self._overload)
+            with self._cluster(USUAL):
+                chosen = [each for each in self.chosen if each.name in MINUTE]
+                self._alone(f"{self.plan.minute} s of {NEW_TCP}", chosen, self._minute)
         self.figures["minutes"] = round((time.monotonic() - began) / 60, 1)
 
     def _install(self) -> None:
         task = self._begin("install", len(self.chosen))
         for configuration in list(self.chosen):
+            noted: dict[str, Any]
+            noted = {"group": configuration.group, "bound": configuration.bound}
             try:
-                versions = self.environments.install(configuration)
+                noted["versions"] = self.environments.install(configuration)
             except Unavailable as error:
                 self._failed(configuration, error)
                 self.chosen.remove(configuration)
-                continue
-            noted = {
-                "group": configuration.group,
-                "bound": configuration.bound,
-                "versions": versions,
-            }
-            self.figures["configurations"][configuration.name] = noted
-            self.progress.advance(task)
+            else:
+                self.figures["configurations"][configuration.name] = noted
+                self.progress.advance(task)
         if not self.chosen:
             raise Unavailable(f"nothing could be installed: {self.figures['failed']}")
 
     @contextmanager
-    def _cluster(self, max_connections: int) -> Iterator[tuple[Monitor, str]]:
-        """Run a PostgreSQL with a seeded database. Yield its monitor and a session's key."""
+    def _cluster(self, max_connections: int) -> Iterator[None]:
+        """Run a PostgreSQL with a seeded database, and a monitor."""
         directory = self.directory / f"postgresql-{max_connections}"
+        projects = {each: self.environments.project(each.project) for each in self.chosen}
         with Cluster(directory, throw_away=True, max_connections=max_connections) as cluster:
-            projects = {
-                each.project: self.environments.project(each.project) for each in self.chosen
-            }
-            for project in projects.values():
+            for project in set(projects.values()):
                 collect_static(project, cluster.url)
-            session = seed(next(iter(projects.values())), cluster)
-            monitor = Monitor(cluster, template=cluster.name)
-            self.figures["machine"]["PostgreSQL"] = monitor.release
+            self._session = seed(projects[self.chosen[0]], cluster)
+            self._monitor = Monitor(cluster, template=cluster.name)
+            self.figures["machine"]["PostgreSQL"] = self._monitor.release
             try:
-                yield monitor, session
+                yield
             finally:
-                monitor.close()
-
-    def _group(self, group: list[Configuration], monitor: Monitor, session: str) -> None:
-        """Measure configurations that are compared: all run, and one at a time has work.
-
-        So the rounds of a load follow one another within seconds, and meet the same machine.
-        """
-        with self._running(group, monitor, session) as members:
-            for load in self.plan.loads:
-                names = [name for name in members if is_measured(load, members[name].configuration)]
-                if not names:
-                    continue
-                title = f"{group[0].group}: {load}"
-                task = self._begin(title, len(names) * self.plan.rounds)
-                for number in range(1, self.plan.rounds + 1):
-                    for name in shuffled(names, number):
-                        for run in self._tries(members[name], load):
-                            self.figures["runs"].append({"round": number, **run})
-                        self.progress.advance(task)
+                self._monitor.close()
 
     @contextmanager
-    def _running(
-        self, group: Iterable[Configuration], monitor: Monitor, session: str
-    ) -> Iterator[dict[str, Member]]:
+    def _running(self, group: Iterable[Configuration]) -> Iterator[dict[str, Member]]:
         """Start those of `group` that start; yield them by name."""
+        arguments = self.environments, self._monitor, self._session, self.directory
         members: dict[str, Member] = {}
         try:
             for configuration in group:
-                arguments = self.environments, monitor, session, self.directory
-                member = Member(configuration, *arguments)
                 with self._noted(configuration):
+                    member = Member(configuration, *arguments)
                     member.start()
                     members[configuration.name] = member
             yield members
         finally:
             for member in members.values():
                 member.stop()
+
+    def _group(self, name: str, group: list[Configuration]) -> None:
+        """Measure configurations that are compared: all run, and one at a time has work.
+
+        So the rounds of a load follow one another within seconds, and meet the same machine.
+        """
+        with self._running(group) as members:
+            for load in self.plan.loads:
+                chosen = [each.name for each in group if is_measured(load, each)]
+                chosen = [each for each in chosen if each in members]
+                if not chosen:
+                    continue
+                task = self._begin(f"{name}: {load}", len(chosen) * self.plan.rounds)
+                for number in range(1, self.plan.rounds + 1):
+                    for each in shuffled(chosen, number):
+                        for run in self._tries(members[each], load):
+                            self.figures["runs"].append({"round": number, **run})
+                        self.progress.advance(task)
 
     def _tries(self, member: Member, load: Load) -> Iterator[dict[str, Any]]:
         """Yield one run, and others while one worker gets nearly all clients."""
@@ -187,40 +181,34 @@ class Bench:
                 if not repeated:
                     return
 
-    def _overload(self, monitor: Monitor, session: str) -> None:
-        services = [each for each in self.chosen if each.name in OVERLOADED]
-        overloaded: list[tuple[float | None, Configuration]]
-        overloaded = [(timeout, each) for each in services for timeout in SLOT_TIMEOUTS]
-        overloaded += [(None, each) for each in self.chosen if each.name in OVERLOADED_PEERS]
-        task = self._begin("overload", len(overloaded))
-        for timeout, configuration in overloaded:
-            variables = {} if timeout is None else {"DATABASE_SLOT_TIMEOUT": str(timeout)}
-            changed = replace(configuration, environment=configuration.environment | variables)
-            with self._running([changed], monitor, session) as members, self._noted(changed):
+    def _alone(
+        self, title: str, chosen: list[Configuration], measure: Callable[[Member], None]
+    ) -> None:
+        """Start each of `chosen` while nothing else runs, and measure it."""
+        task = self._begin(title, len(chosen))
+        for configuration in chosen:
+            with self._running([configuration]) as members, self._noted(configuration):
                 for member in members.values():
-                    with monitor.watching(member.database) as seen:
-                        run = asyncio.run(overload(member.server.url, self.plan.overload))
-                    counts = {
-                        "bound": changed.bound,
-                        "peak": seen.peak,
-                        "samples": len(seen.series),
-                    }
-                    noted = {"configuration": changed.name, "timeout": timeout, **run, **counts}
-                    self.figures["overload"].append(noted)
+                    measure(member)
             self.progress.advance(task)
 
-    def _minute(self, monitor: Monitor, session: str) -> None:
-        """Measure connections and requests over time, each request on a new TCP connection."""
-        chosen = [each for each in self.chosen if each.name in MINUTE]
-        task = self._begin(f"{self.plan.minute} s of {NEW_TCP}", len(chosen))
-        for configuration in chosen:
-            with self._running([configuration], monitor, session) as members:
-                for member in members.values():
-                    with self._noted(configuration):
-                        run, seen = member.measure(NEW_TCP, self.plan.minute)
-                        series = highest(seen.series)
-                        self.figures["minute"][configuration.name] = {**run, "series": series}
-            self.progress.advance(task)
+    def _overload(self, member: Member) -> None:
+        with self._monitor.watching(member.database) as seen:
+            run = asyncio.run(overload(member.server.url, self.plan.overload))
+        configuration = member.configuration
+        noted = {
+            "configuration": configuration.name,
+            "bound": configuration.bound,
+            "timeout": configuration.environment.get(SLOT_TIMEOUT),
+            "peak": seen.peak,
+            "samples": len(seen.series),
+        }
+        self.figures["overload"].append({**noted, **run})
+
+    def _minute(self, member: Member) -> None:
+        run, seen = member.measure(NEW_TCP, self.plan.minute)
+        noted = {**run, "series": highest(seen.series)}
+        self.figures["minute"][member.configuration.name] = noted
 
     def _begin(self, title: str, total: int) -> Any:
         """Say what comes: as a bar on a terminal, else as a line."""
@@ -242,6 +230,19 @@ class Bench:
         reason = str(error) or type(error).__name__
         self.progress.console.print(f"FAILED {configuration.name}: {reason}", highlight=False)
         self.figures["failed"].setdefault(configuration.name, reason)
+
+
+def overloaded(chosen: Iterable[Configuration]) -> list[Configuration]:
+    """Return the configurations for the overload: services once for each time-out."""
+    found = []
+    for each in chosen:
+        if each.name in OVERLOADED:
+            for timeout in SLOT_TIMEOUTS:
+                changed = each.environment | {SLOT_TIMEOUT: timeout}
+                found.append(replace(each, environment=changed))
+        elif each.name in OVERLOADED_PEERS:
+            found.append(each)
+    return found
 
 
 def shuffled(names: Iterable[str], seed: int) -> list[str]:

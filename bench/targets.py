@@ -92,18 +92,19 @@ def _overload(figures: Figures) -> Iterator[Target]:
     for run in figures.raw["overload"]:
         if run["timeout"] is None:
             continue
-        name = f"{run['configuration']}, time-out {run['timeout']:g} s"
-        limit = 2 * run["unloaded"] + 1000 * run["timeout"]
+        timeout = float(run["timeout"])
+        name = f"{run['configuration']}, time-out {timeout:g} s"
+        limit = 2 * run["unloaded"] + 1000 * timeout
         served = run["served"] or float("inf")
         yield _at_most(f"{name}: median of served requests, ms", served, limit)
         other = sum(
             number for kind, number in run["statuses"].items() if kind not in ("200", "503")
         )
         yield _at_most(f"{name}: answers other than 200 and 503", other, 0)
-        if run["timeout"] <= RECOVERY:
+        if timeout <= RECOVERY:
             yield _at_most(f"{name}: seconds until the recovery", run["recovery"], RECOVERY)
 
 
 def _at_most(what: str, measured: float, limit: float) -> Target:
     met = measured <= limit
-    return Target("overload", what, f"<= {limit:.4g}", Spread.of([measured]), met)
+    return Target("overload", what, f"<= {limit:.4g}", Spread.of([measured]), met, "overload")
