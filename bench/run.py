@@ -124,11 +124,12 @@ class Bench:
     def _cluster(self, max_connections: int) -> Iterator[None]:
         """Run a PostgreSQL with a seeded database, and a monitor."""
         directory = self.directory / f"postgresql-{max_connections}"
-        projects = {each: self.environments.project(each.project) for each in self.chosen}
+        names = dict.fromkeys(each.project for each in self.chosen)
+        projects = [self.environments.project(name) for name in names]
         with Cluster(directory, throw_away=True, max_connections=max_connections) as cluster:
-            for project in set(projects.values()):
+            for project in projects:
                 collect_static(project, cluster.url)
-            self._session = seed(projects[self.chosen[0]], cluster)
+            self._session = seed(projects[0], cluster)
             self._monitor = Monitor(cluster, template=cluster.name)
             self.figures["machine"]["PostgreSQL"] = self._monitor.release
             try:
@@ -213,10 +214,13 @@ class Bench:
     def _begin(self, title: str, total: int) -> Any:
         """Say what comes: as a bar on a terminal, else as a line."""
         if self.progress.disable:
-            self.progress.console.print(f"{datetime.now():%H:%M:%S} {title}", highlight=False)
+            self._say(f"{datetime.now():%H:%M:%S} {title}")
         for task in self.progress.tasks:
             self.progress.remove_task(task.id)
         return self.progress.add_task(title, total=total)
+
+    def _say(self, line: str) -> None:
+        self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def _noted(self, configuration: Configuration) -> Iterator[None]:
@@ -228,7 +232,7 @@ class Bench:
 
     def _failed(self, configuration: Configuration, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        self.progress.console.print(f"FAILED {configuration.name}: {reason}", highlight=False)
+        self._say(f"FAILED {configuration.name}: {reason}")
         self.figures["failed"].setdefault(configuration.name, reason)
 
 

@@ -23,6 +23,7 @@ from bench.environments import Unavailable
 from devdb import Cluster
 
 SITE = Path(__file__).resolve().parent / "site"
+SHOWN = 4000  # characters of a log: gunicorn's own traceback follows that of the worker
 TIMEOUT = 30.0  # seconds for a server to start or to stop
 SECRET_KEY = "correct-horse-battery-staple-" * 2  # the same for all: they share the session
 
@@ -215,6 +216,6 @@ def _wait(condition: Callable[[], bool], process: psutil.Popen, log: Path) -> No
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
-            said = log.read_text(errors="replace").strip()[-500:]
+            said = log.read_text(errors="replace").strip()[-SHOWN:]
             raise Unavailable(f"does not serve: {said or 'its log is empty'}")
         time.sleep(0.05)
