@@ -94,8 +94,8 @@ class Figures:
 def is_whole(raw: dict[str, Any]) -> bool:
     """Return True if the run left nothing out and came to its end: its figures may be quoted."""
     plan = raw["plan"]
-    everything = not plan["only"] and len(plan["loads"]) == len(LOADS)
-    return everything and plan["rounds"] >= Plan.rounds and "minutes" in raw
+    everything = not plan["only"] and len(plan["loads"]) == len(LOADS) and "minutes" in raw
+    return everything and plan["rounds"] >= Plan.rounds and plan["seconds"] >= Plan.seconds
 
 
 def dumps(raw: dict[str, Any]) -> str:

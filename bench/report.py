@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 from bench import pictures
-from bench.configurations import MANY_THREADS, SLOTS, WORKERS
+from bench.configurations import AGE, MANY_THREADS, SLOTS, WORKERS
 from bench.figures import Figures, Spread, is_whole
 from bench.loads import FEW, LOADS, VIEWS, Load
 from bench.run import MINUTE, ROOMY, SLOT_TIMEOUTS, USUAL, Plan
@@ -58,6 +58,7 @@ def write(raw: dict[str, Any], output: Path, readme: Path | None) -> None:
         "workers": WORKERS,
         "slots": SLOTS,
         "threads": MANY_THREADS,
+        "age": AGE,
         "roomy": ROOMY,
         "usual": USUAL,
     }

@@ -18,7 +18,7 @@ import pytest
 from baking.combinations import ROOT
 from bench import loads, overload, report, run
 from bench.configurations import CONFIGURATIONS, SLOTS, WORKERS, django
-from bench.figures import Figures, Spread
+from bench.figures import Figures, Spread, is_whole
 from bench.loads import DB, LOADS, MIXED, Load, is_measured
 from bench.meters import Spent
 from bench.targets import judge
@@ -245,5 +245,12 @@ def test_counts_are_judged_by_every_run(changed: dict[str, Any], missed: list[st
     assert [each.wanted for each in targets if each.load == "all" and not each.met] == missed
 
 
-def test_every_load_is_measured_by_default() -> None:
+@pytest.mark.parametrize(
+    ("changed", "whole"),
+    [({}, True), ({"seconds": 1}, False), ({"rounds": 1}, False), ({"only": "^sync"}, False)],
+)
+def test_only_a_whole_run_is_published(changed: dict[str, Any], whole: bool) -> None:
     assert run.Plan().loads == tuple(LOADS)
+    plan = asdict(replace(run.Plan(), **changed))
+    assert is_whole({"plan": plan, "minutes": 60}) == whole
+    assert not is_whole({"plan": plan})  # interrupted
