@@ -194,7 +194,11 @@ def test_server_of_killed_devdb_is_taken_over(project: Project) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_termination_stops_server_and_command(project: Project, number: signal.Signals) -> None:
-    process, command = start_waiting(project)
+    inherited = signal.signal(number, signal.SIG_DFL)  # nohup makes all its children ignore SIGHUP
+    try:
+        process, command = start_waiting(project)
+    finally:
+        signal.signal(number, inherited)
     process.send_signal(number)
     assert process.wait(90) == 128 + signal.SIGTERM  # of the command
     assert not is_running(command)
