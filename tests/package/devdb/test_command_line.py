@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devdb import Cluster
-from tests.package.devdb.support import Project, ask, wait_for
+from tests.package.devdb.support import TIMEOUT, Project, ask, wait_for
 
 PRINT = "import os; print(os.environ[{!r}])"
 WAIT = """\
@@ -164,7 +164,7 @@ def test_two_at_once_share_one_server(project: Project) -> None:
     project.write("manage.py", MANAGE)
     code = "import os, time; print(os.environ['DATABASE_URL']); time.sleep(1)"
     started = [project.start("run", sys.executable, "-c", code) for _ in range(2)]
-    outputs = [process.communicate(timeout=90) for process in started]
+    outputs = [process.communicate(timeout=TIMEOUT) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
     assert len({output for output, _ in outputs}) == 1
     assert project.read("migrations").split() == ["begin", "end"] * 2
@@ -176,7 +176,7 @@ def test_second_devdb_keeps_server(project: Project) -> None:
     assert project.run("run", "true").returncode == 0
     assert project.cluster.pid is not None
     first.terminate()
-    first.communicate(timeout=90)
+    first.communicate(timeout=TIMEOUT)
     assert project.cluster.pid is None
 
 
@@ -184,7 +184,7 @@ def test_server_of_killed_devdb_is_taken_over(project: Project) -> None:
     process, command = start_waiting(project)
     server = project.cluster.pid
     process.kill()
-    process.communicate(timeout=90) if not is_running(command) else process.wait(90)
+    process.communicate(timeout=TIMEOUT) if not is_running(command) else process.wait(TIMEOUT)
     os.kill(command, signal.SIGKILL)
     assert project.cluster.pid == server
     done = project.run_python(PRINT.format("DATABASE_URL"))
@@ -200,7 +200,7 @@ def test_termination_stops_server_and_command(project: Project, number: signal.S
     finally:
         signal.signal(number, inherited)
     process.send_signal(number)
-    assert process.wait(90) == 128 + signal.SIGTERM  # of the command
+    assert process.wait(TIMEOUT) == 128 + signal.SIGTERM  # of the command
     assert not is_running(command)
     assert project.cluster.pid is None
 
@@ -208,7 +208,7 @@ def test_termination_stops_server_and_command(project: Project, number: signal.S
 def test_ctrl_c_ends_both(project: Project) -> None:
     process, command = start_waiting(project)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + signal.SIGINT
     assert "devdb" not in errors.replace("/devdb/", "")  # the traceback is the command's
     assert not is_running(command)
@@ -220,7 +220,7 @@ def test_ctrl_c_during_migration_ends_both(project: Project) -> None:
     process = project.start("run", "true")
     wait_for(lambda: project.read("pid") or process.poll() is not None, "the migration")
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=90)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + signal.SIGINT
     assert project.cluster.pid is None
 
@@ -232,7 +232,7 @@ def test_alone_prints_its_url(project: Project) -> None:
     assert name == "DATABASE_URL"
     assert ask(url, "SELECT current_user") == "my_shop"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, "")
     with pytest.raises(psycopg.OperationalError):
         ask(url, "SELECT 1")
@@ -243,7 +243,7 @@ def test_alone_stops_when_terminated(project: Project) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("DATABASE_URL=")
     process.terminate()
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (128 + signal.SIGTERM, "")
 
 

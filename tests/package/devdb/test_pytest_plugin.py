@@ -7,8 +7,14 @@ import psycopg
 import pytest
 
 from devdb import Cluster
-from tests.package.devdb.support import Project, ask, wait_for
+from tests.package.devdb.support import TIMEOUT, Project, ask, wait_for
 
+# Only the plugins that a test needs: the others take longer to import than the tests to run.
+OPTIONS = (
+    *("-p", "no:cacheprovider", "--disable-plugin-autoload"),
+    *("-p", "pytest_django.plugin", "-p", "xdist.plugin"),
+    *("-o", "faulthandler_timeout=60"),  # a test that hangs shows where
+)
 PYPROJECT = """\
 [project]
 name = "my-shop"
@@ -80,8 +86,7 @@ def project(project: Project) -> Project:
 def run_tests(
     project: Project, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    arguments = ("-p", "no:cacheprovider", *arguments)
-    return project.run(*arguments, module="pytest", **environment)
+    return project.run(*OPTIONS, *arguments, module="pytest", **environment)
 
 
 def noted(project: Project) -> list[str]:
@@ -174,10 +179,10 @@ def test_broken_settings_stop_the_server(project: Project) -> None:
 
 def test_sigterm_stops_the_server(project: Project) -> None:
     project.write("test_it.py", NOTE + "    __import__('time').sleep(90)\n")
-    process = project.start("-p", "no:cacheprovider", module="pytest")
+    process = project.start(*OPTIONS, module="pytest")
     wait_for(lambda: len(noted(project)) == 4 or process.poll() is not None, "the test")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=90)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert_stopped(noted(project)[0])
 
@@ -192,7 +197,7 @@ def test_environment_is_restored(project: Project) -> None:
     code = (
         "import os, pytest\n"
         "for _ in range(2):\n"
-        "    assert pytest.main(['-p', 'no:cacheprovider']) == 0\n"
+        f"    assert pytest.main({[*OPTIONS]!r}) == 0\n"
         "    assert not {'DATABASE_URL', 'ENV_FILE', 'DEBUG', 'SECRET_KEY'} & set(os.environ)\n"
     )
     project.write("twice.py", code)
