@@ -14,7 +14,6 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from baking.combinations import ROOT
 from bench.configurations import CONFIGURATIONS
@@ -37,22 +36,15 @@ def main() -> int:
         return 0
     plan = plan_of(arguments)
     output = arguments.output or (WHOLE if plan == Plan() else PARTIAL)
-    if not arguments.report:
-        # The committed figures stay until there are others as good.
-        working = PARTIAL if output == WHOLE else output
-        try:
-            working.mkdir(parents=True, exist_ok=True)
-            figures = measure(plan, working / FIGURES)
-        except (OSError, Unavailable, WrkFailed) as error:
-            sys.exit(f"bench: {error}")
-        if output == WHOLE and is_whole(figures):
-            shutil.copy(working / FIGURES, output / FIGURES)
-        else:
-            output = working
-    if not (output / FIGURES).exists():
-        sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
-    figures = json.loads((output / FIGURES).read_text())
-    write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
+    try:
+        if not arguments.report:
+            output = measured(plan, output)
+        elif not (output / FIGURES).exists():
+            sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
+        figures = json.loads((output / FIGURES).read_text())
+        write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
+    except (OSError, ValueError, Unavailable, WrkFailed) as error:
+        sys.exit(f"bench: {error}")
     print(json.dumps(figures) if arguments.json else output / "README.md")
     return 1 if figures["failed"] else 0
 
@@ -102,8 +94,15 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     return replace(QUICK if arguments.quick else Plan(), **changed)
 
 
-def measure(plan: Plan, file: Path) -> dict[str, Any]:
-    """Return the figures of a run. `file` gets them part by part: a stopped run keeps them."""
+def measured(plan: Plan, output: Path) -> Path:
+    """Measure, and return the directory of the figures: `output`, if they may be published there.
+
+    The committed figures stay until there are others as good. The file gets the figures part by
+    part, so a stopped run keeps what it has.
+    """
+    working = PARTIAL if output == WHOLE else output
+    working.mkdir(parents=True, exist_ok=True)
+    file = working / FIGURES
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         Path(directory).chmod(0o755)  # PostgreSQL and PgBouncer do not run as root
@@ -114,7 +113,10 @@ def measure(plan: Plan, file: Path) -> dict[str, Any]:
             bench.figures["failed"]["the run"] = "interrupted"
         finally:
             file.write_text(dumps(bench.figures))
-    return bench.figures
+    if output == WHOLE and is_whole(bench.figures):
+        shutil.copy(file, output)
+        return output
+    return working
 
 
 if __name__ == "__main__":

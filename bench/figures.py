@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +22,10 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread":
-        """Return the spread of `values`, of which there has to be one at least."""
+    def of(cls, values: Iterable[float]) -> "Spread | None":
+        """Return the spread of `values`, or None if there are none."""
         ordered = sorted(values)
-        return cls(statistics.median(ordered), ordered[0], ordered[-1])
+        return cls(statistics.median(ordered), ordered[0], ordered[-1]) if ordered else None
 
 
 class Figures:
@@ -33,23 +33,24 @@ class Figures:
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
-
-    @property
-    def names(self) -> list[str]:
-        """Return the configurations that were measured, in the order of the plan."""
-        return list(self.raw["configurations"])
-
-    @property
-    def services(self) -> list[str]:
-        """Return those of them that are generated services."""
-        return [name for name in self.names if ": slots, " in name]
+        self.names = list(raw["configurations"])  # in the order of the plan
+        self.services = [name for name in self.names if ": slots, " in name]
+        self.groups: dict[str, list[str]] = defaultdict(list)  # those measured side by side
+        for name, noted in raw["configurations"].items():
+            self.groups[noted["group"]].append(name)
+        self._runs: dict[tuple[str, Load], list[Run]] = defaultdict(list)
+        for run in raw["runs"]:
+            load = Load(run["view"], run["clients"], run["keep_alive"])
+            if not run["repeated"]:
+                self._runs[run["configuration"], load].append(run)
 
     def runs(self, name: str, load: Load) -> list[Run]:
         """Return the runs of a configuration, without those that were repeated."""
-        wanted = (name, load.view, load.clients, load.keep_alive)
-        keys = ("configuration", "view", "clients", "keep_alive")
-        found = [run for run in self.raw["runs"] if tuple(run[key] for key in keys) == wanted]
-        return [run for run in found if not run["repeated"]]
+        return self._runs.get((name, load), [])
+
+    def measured(self, load: Load) -> list[str]:
+        """Return the configurations that have runs of a load."""
+        return [name for name in self.names if self.runs(name, load)]
 
     def every_run(self, name: str) -> list[Run]:
         """Return all runs of a configuration, the repeated ones and the minute included."""
@@ -57,10 +58,15 @@ class Figures:
         runs = [run for run in self.raw["runs"] if run["configuration"] == name]
         return runs + ([minute] if minute else [])
 
-    def spread(self, name: str, load: Load, value: str) -> Spread | None:
+    def spread(self, name: str, load: Load, value: str = "rate") -> Spread | None:
         """Return the spread over the rounds of one value."""
-        runs = self.runs(name, load)
-        return Spread.of(run[value] for run in runs) if runs else None
+        return Spread.of(run[value] for run in self.runs(name, load))
+
+    def ratio(self, ours: str, theirs: str, load: Load, value: str = "rate") -> Spread | None:
+        """Return the spread of the ratio of two configurations, taken within each round."""
+        peers = {run["round"]: run[value] for run in self.runs(theirs, load)}
+        pairs = [(run[value], peers.get(run["round"])) for run in self.runs(ours, load)]
+        return Spread.of(mine / other for mine, other in pairs if other)
 
     def cpu(self, name: str, load: Load, part: str = "") -> float | None:
         """Return CPU milliseconds per request: of all, or of "application" or "postgresql"."""
@@ -79,17 +85,6 @@ class Figures:
         """Return the failures of all rounds by kind."""
         return sum((Counter(run["failed"]) for run in self.runs(name, load)), Counter())
 
-    def measured(self, load: Load) -> list[str]:
-        """Return the configurations that have runs of `load`."""
-        return [name for name in self.names if self.runs(name, load)]
-
-    def ratio(self, ours: str, theirs: str, load: Load, value: str = "rate") -> Spread | None:
-        """Return the spread of the ratio of two configurations, taken within each round."""
-        peers = {run["round"]: run[value] for run in self.runs(theirs, load)}
-        pairs = [(run[value], peers.get(run["round"])) for run in self.runs(ours, load)]
-        ratios = [mine / other for mine, other in pairs if other]
-        return Spread.of(ratios) if ratios else None
-
 
 def is_whole(raw: dict[str, Any]) -> bool:
     """Return True if the run left nothing out and came to its end: its figures may be quoted."""
@@ -100,23 +95,14 @@ def is_whole(raw: dict[str, Any]) -> bool:
 
 def dumps(raw: dict[str, Any]) -> str:
     """Return JSON with a line for each run and each configuration: diffs stay readable."""
+    raw = json.loads(json.dumps(raw), parse_float=lambda text: round(float(text), 4))
     parts = []
     for key, value in raw.items():
-        if isinstance(value, list) and value:
-            rows = ",\n".join(f"    {json.dumps(_rounded(row))}" for row in value)
-            parts.append(f'  "{key}": [\n{rows}\n  ]')
-        elif key in ("minute", "configurations") and value:
-            rows = ",\n".join(
-                f"    {json.dumps(name)}: {json.dumps(_rounded(row))}"
-                for name, row in value.items()
-            )
-            parts.append(f'  "{key}": {{\n{rows}\n  }}')
-        else:
-            parts.append(f'  "{key}": {json.dumps(value)}')
+        text = json.dumps(value)
+        if value and isinstance(value, list):
+            text = "[\n" + ",\n".join(json.dumps(each) for each in value) + "\n]"
+        elif value and isinstance(value, dict):
+            rows = (f"{json.dumps(name)}: {json.dumps(each)}" for name, each in value.items())
+            text = "{\n" + ",\n".join(rows) + "\n}"
+        parts.append(f"{json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()
-    }

@@ -66,8 +66,8 @@ def is_measured(load: Load, configuration: Configuration) -> bool:
     if load in (MIXED, NEW_TCP) and configuration.group == "sync":
         return False
     if load in CROWDS:
-        return configuration.crowds
-    return load in FEW or not configuration.few_loads
+        return configuration.loads == "crowds"
+    return load in FEW or configuration.loads != "few"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def require_wrk() -> None:
         raise WrkFailed("wrk makes the load, and is not installed: `apt-get install wrk`")
 
 
-def apply(url: str, load: Load, seconds: int, session: str) -> Answered:
+def apply(url: str, load: Load, seconds: int, session: str = "") -> Answered:
     """Put `load` on the server at `url` for its warm-up and so many seconds. Raise WrkFailed.
 
     `session` is the key of the session in which the user of the load "session" is signed in.

@@ -1,25 +1,23 @@
 """A configuration that runs beside others, on a database of its own."""
 
-import dataclasses
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.configurations import SLOTS, WORKERS, Configuration
 from bench.environments import Environments
-from bench.loads import DB, Answered, Load, apply
+from bench.loads import DB, Load, apply
 from bench.meters import Connections, Monitor, Spent, memory, spent
-from bench.servers import serving
+from bench.servers import serving, wait_until
 
 # A worker with more than this part of the workers' CPU time had nearly all clients.
 LOPSIDED = 0.85
-HOME = Load(
-    ""
-)  # which reads nothing from the database: what has no bound would keep 100 connections
 LITTLE = 0.2  # seconds of CPU time, below which the system's ticks do not tell workers apart
+# It reads nothing from the database: what has no bound would keep 100 connections of the warm-up.
+HOME = Load("")
 REST = 3.0  # seconds to finish what clients left behind
 LOOK = 0.1  # seconds between two looks at the CPU time
 IDLE = 0.1  # of one core: as good as nothing
@@ -38,45 +36,40 @@ class Member:
         directory: Path,
     ) -> None:
         self.configuration = configuration
+        self.database = monitor.new_database()
         self._project = environments.project(configuration.project)
         self._monitor = monitor
         self._session = session
-        self.database = monitor.new_database()
         self._directory = directory / self.database
         self._stack = ExitStack()
 
     def start(self) -> None:
         """Start and warm up. Raise Unavailable if it does not serve."""
-        cluster = self._monitor.cluster
-        url = cluster.url.rpartition("/")[0] + f"/{self.database}"
-        arguments = self._project, url, cluster.account, self._directory
+        url = self._monitor.cluster.url.rpartition("/")[0] + f"/{self.database}"
         with ExitStack() as stack:
-            self.server = stack.enter_context(serving(self.configuration, *arguments))
-            self.apply(DB if self.configuration.bound else HOME, 1)
+            serves = serving(self.configuration, self._project, url, self._directory)
+            self.server = stack.enter_context(serves)
+            apply(self.server.url, DB if self.configuration.bound else HOME, 1)
             self._stack = stack.pop_all()
         wait_until(self._rests, REST)
 
     def stop(self) -> None:
         """Stop, and wait until PostgreSQL has ended the sessions."""
         self._stack.close()
-        wait_until(lambda: self._monitor.count(self.database)[0] == 0, STOP)
-
-    def apply(self, load: Load, seconds: int) -> Answered:
-        """Put `load` on it. Raise WrkFailed."""
-        return apply(self.server.url, load, seconds, self._session)
+        wait_until(lambda: self._monitor.count(self.database).open == 0, STOP)
 
     def measure(self, load: Load, seconds: int) -> tuple[dict[str, Any], Connections]:
         """Put `load` on it, and return all that was read, and the samples of its connections."""
         before = self._spent()
         with self._monitor.watching(self.database, load.warm_up) as seen:
-            answered = self.apply(load, seconds)
+            answered = apply(self.server.url, load, seconds, self._session)
         used = self._spent().since(before)
         os.truncate(self.server.log, 0)
         figures = {
             "configuration": self.configuration.name,
             "bound": self.configuration.bound,
-            **dataclasses.asdict(load),
-            **dataclasses.asdict(answered),
+            **asdict(load),
+            **asdict(answered),
             "peak": seen.peak,
             "opened": seen.opened,
             "samples": len(seen.series),
@@ -96,27 +89,17 @@ class Member:
         """
         rests = wait_until(self._rests, REST)
         most = self.configuration.bound or WORKERS * SLOTS
-        if after_failures or not rests or self._monitor.count(self.database)[0] > most:
+        if after_failures or not rests or self._monitor.count(self.database).open > most:
             self.stop()
             self.start()
 
     def _spent(self) -> Spent:
-        return spent(self.server, self._monitor)
+        return spent(self.server, self._monitor.postmaster)
 
     def _rests(self) -> bool:
-        if self._monitor.count(self.database)[1]:
+        if self._monitor.count(self.database).active:
             return False
         before = self._spent()
         time.sleep(LOOK)
         used = self._spent().since(before)
         return used.application + used.postgresql <= LOOK * IDLE
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return True as soon as `condition` holds, or False after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

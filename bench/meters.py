@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import psutil
 import psycopg
@@ -15,36 +16,49 @@ from devdb import Cluster
 
 INTERVAL = 0.02  # seconds between two samples
 COUNT = """
-    SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity
-    WHERE datname = %s AND backend_type = 'client backend'
+    SELECT count(*), count(*) FILTER (WHERE state = 'active'),
+        (SELECT sessions FROM pg_stat_database WHERE datname = %(name)s)
+    FROM pg_stat_activity WHERE datname = %(name)s AND backend_type = 'client backend'
 """
-SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
+
+
+class Count(NamedTuple):
+    """Connections to one database."""
+
+    open: int
+    active: int  # those on which a statement runs
+    opened: int  # all that were opened since the database was made
 
 
 @dataclass
 class Connections:
-    """PostgreSQL's counts while a load was on."""
+    """The counts while a load was on. What happens within `warm_up` seconds is no opening."""
 
-    peak: int = 0
-    opened: int = 0  # after the warm-up
-    series: list[tuple[float, int]] = field(default_factory=list)  # seconds, connections
+    warm_up: float
+    series: list[tuple[float, Count]] = field(default_factory=list)  # seconds since the beginning
+
+    @property
+    def peak(self) -> int:
+        """Return the most connections at any sample."""
+        return max(count.open for _, count in self.series)
+
+    @property
+    def opened(self) -> int:
+        """Return how many connections were opened after the warm-up."""
+        warm = [count.opened for at, count in self.series if at <= self.warm_up]
+        return self.series[-1][1].opened - warm[-1]
 
 
 class Monitor:
     """Read PostgreSQL on a connection of its own, to a database of its own."""
 
-    def __init__(self, cluster: Cluster, template: str) -> None:
-        """Connect to `cluster`. Each new database is a copy of `template`."""
+    def __init__(self, cluster: Cluster) -> None:
+        """Connect to `cluster`, whose own database is seeded."""
         self.cluster = cluster
         self.postmaster = psutil.Process(cluster.pid)
-        self._template = template
         self._connection = psycopg.connect(cluster.url, dbname="postgres", autocommit=True)
+        self.release = self._connection.info.parameter_status("server_version") or ""
         self._databases = 0
-
-    @property
-    def release(self) -> str:
-        """Return PostgreSQL's release."""
-        return self._connection.info.parameter_status("server_version") or ""
 
     def close(self) -> None:
         """Close the connection."""
@@ -54,34 +68,27 @@ class Monitor:
         """Create a copy of the seeded database, and return its name."""
         self._databases += 1
         name = f"bench_{self._databases}"
-        command = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._connection.execute(
-            command.format(sql.Identifier(name), sql.Identifier(self._template))
-        )
+        names = sql.Identifier(name), sql.Identifier(self.cluster.name)
+        self._connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         return name
 
-    def count(self, database: str) -> tuple[int, int]:
-        """Return the open connections, and those of them on which a statement runs."""
-        row = self._connection.execute(COUNT, [database]).fetchone()
-        return row or (0, 0)
+    def count(self, database: str) -> Count:
+        """Return the connections to `database`."""
+        row = self._connection.execute(COUNT, {"name": database}).fetchone()
+        return Count(*row or (0, 0, 0))
 
     @contextmanager
     def watching(self, database: str, warm_up: float = 0) -> Iterator[Connections]:
-        """Sample on a thread while the context lasts; the totals are known when it has ended.
-
-        Connections that were opened within `warm_up` seconds do not count as opened.
-        """
-        seen, stop, began = Connections(), threading.Event(), time.monotonic()
-        before = self._sessions(database)
+        """Sample on a thread while the context lasts."""
+        seen, stop, began = Connections(warm_up), threading.Event(), time.monotonic()
 
         def sample() -> None:
-            nonlocal before
-            while not stop.wait(INTERVAL):
-                at = time.monotonic() - began
-                seen.series.append((at, self.count(database)[0]))
-                if at < warm_up:
-                    before = self._sessions(database)
+            while True:
+                seen.series.append((time.monotonic() - began, self.count(database)))
+                if stop.wait(INTERVAL):
+                    break
 
+        seen.series.append((0, self.count(database)))
         thread = threading.Thread(target=sample)
         thread.start()
         try:
@@ -89,12 +96,7 @@ class Monitor:
         finally:
             stop.set()
             thread.join()
-            seen.peak = max((count for _, count in seen.series), default=0)
-            seen.opened = self._sessions(database) - before
-
-    def _sessions(self, database: str) -> int:
-        row = self._connection.execute(SESSIONS, [database]).fetchone()
-        return int(row[0]) if row else 0
+            seen.series.append((time.monotonic() - began, self.count(database)))
 
 
 @dataclass(frozen=True)
@@ -118,32 +120,30 @@ class Spent:
         return max(self.workers.values(), default=0) / max(sum(self.workers.values()), 1e-9)
 
 
-def spent(server: Server, monitor: Monitor) -> Spent:
-    """Return what has been used so far. A backend that ended is in its postmaster's account."""
+def spent(server: Server, postmaster: psutil.Process) -> Spent:
+    """Return what has been used so far."""
     workers = {worker.pid: _seconds(worker) for worker in server.workers()}
-    backends = monitor.postmaster.children()
-    between = [server.pgbouncer] if server.pgbouncer else []
+    between = server.pgbouncer.pid if server.pgbouncer else None
     return Spent(
-        application=_seconds(server.process, ended=True) + sum(workers.values()),
-        postgresql=_seconds(monitor.postmaster, ended=True)
-        + sum(_seconds(process) for process in [*backends, *between]),
+        application=_seconds(server.process) + sum(workers.values()),
+        postgresql=_seconds(postmaster)
+        + sum(_seconds(backend) for backend in postmaster.children())
+        + (_seconds(psutil.Process(between)) if between else 0),
         workers=workers,
     )
 
 
 def memory(server: Server) -> float:
     """Return the mean resident memory of the workers, in MiB."""
-    sizes = []
+    sizes = [0.0]
     for worker in server.workers():
         with suppress(psutil.NoSuchProcess):
             sizes.append(worker.memory_info().rss / 2**20)
-    return sum(sizes) / max(1, len(sizes))
+    return sum(sizes) / max(1, len(sizes) - 1)
 
 
-def _seconds(process: psutil.Process, *, ended: bool = False) -> float:
-    """Return the CPU time of `process`, with that of its ended children if `ended`."""
+def _seconds(process: psutil.Process) -> float:
+    """Return the CPU time of `process`, with that of its children that have ended."""
     with suppress(psutil.NoSuchProcess):
-        times = process.cpu_times()
-        own = times.user + times.system
-        return float(own + times.children_user + times.children_system if ended else own)
+        return float(sum(process.cpu_times()[:4]))
     return 0.0

@@ -10,24 +10,24 @@ from bench.loads import MIXED, OTHER_SERVICE
 from bench.run import USUAL
 
 HERE = Path(__file__).parent
-THEMES = ("light", "dark")
-OURS, PEER = "C0", "C1"  # colours of the style files
+# Colours of the style files.
+OURS, PEER = "C0", "C1"
+COLOURS = {"Django's pool": PEER, "CONN_MAX_AGE=60": "C2", "CONN_MAX_AGE=0": "C3"}
 
 
 def draw(figures: Figures, output: Path) -> list[str]:
     """Draw what the run has figures for below `output`. Return the names of the pictures."""
-    drawn = []
-    for name, picture, drawable in (
-        ("minute", minute, bool(figures.raw["minute"])),
-        ("mixed", mixed, any(figures.runs(each, MIXED) for each in figures.names)),
-    ):
-        for theme in THEMES if drawable else ():
+    pictures = {}
+    if figures.raw["minute"]:
+        pictures["minute"] = minute
+    if figures.measured(MIXED):
+        pictures["mixed"] = mixed
+    for name, picture in pictures.items():
+        for theme in ("light", "dark"):
             with mpl.rc_context(fname=HERE / f"{theme}.mplstyle"):
-                figure = picture(figures)
                 # Without a date, and with constant ids: the same figures give the same file.
-                figure.savefig(output / f"{name}-{theme}.svg", metadata={"Date": None})
-        drawn += [name] if drawable else []
-    return drawn
+                picture(figures).savefig(output / f"{name}-{theme}.svg", metadata={"Date": None})
+    return list(pictures)
 
 
 def minute(figures: Figures) -> Figure:
@@ -40,7 +40,7 @@ def minute(figures: Figures) -> Figure:
             "label": name,
             "linestyle": "-" if worker_class == "gevent" else "--",
             "linewidth": 2.4 if connections.startswith("slots") else 1.4,
-            "color": _colour(connections),
+            "color": COLOURS.get(connections, OURS),
         }
         above.plot(*zip(*run["series"], strict=True), **style)
         below.plot([second + 0.5 for second in range(len(run["each_second"]))],
@@ -67,14 +67,11 @@ def minute(figures: Figures) -> Figure:
 
 def mixed(figures: Figures) -> Figure:
     """Draw the requests served while each waits for another service, with the connections."""
-    names = [name for name in figures.names if figures.runs(name, MIXED)]
-    figure = Figure(figsize=(9, 0.3 * len(names) + 1.5), layout="constrained")
+    rows = {name: rates for name in figures.names if (rates := figures.spread(name, MIXED))}
+    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.5), layout="constrained")
     axes = figure.subplots()
-    for row, name in enumerate(names):
-        rates = figures.spread(name, MIXED, "rate")
+    for row, (name, rates) in enumerate(rows.items()):
         peak = max(run["peak"] for run in figures.runs(name, MIXED))
-        if rates is None:
-            continue
         ours = name in figures.services
         axes.barh(row, rates.median, color=OURS if ours else PEER, height=0.7)
         text = f" {rates.median:.0f}/s on {peak} connections"
@@ -82,15 +79,10 @@ def mixed(figures: Figures) -> Figure:
         axes.plot([rates.low, rates.high], [row, row], color="C7", linewidth=1)
     ideal = MIXED.clients / OTHER_SERVICE
     axes.axvline(ideal, linestyle=":", linewidth=1, color="C7")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * ideal)  # room for the text
     axes.grid(axis="y", visible=False)
     axes.set_title("A query, 0.2 s of waiting for another service, a query")
     axes.set_xlabel(f"requests per second; 100 clients cannot get more than {ideal:.0f} (dotted)")
     return figure
-
-
-def _colour(connections: str) -> str:
-    known = {"Django's pool": "C1", "CONN_MAX_AGE=60": "C2", "CONN_MAX_AGE=0": "C3"}
-    return known.get(connections, OURS)

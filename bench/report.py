@@ -6,10 +6,9 @@ from typing import Any
 import jinja2
 
 from bench import pictures
-from bench.configurations import AGE, MANY_THREADS, SLOTS, WORKERS
 from bench.figures import Figures, Spread, is_whole
-from bench.loads import FEW, LOADS, VIEWS, Load
-from bench.run import MINUTE, ROOMY, SLOT_TIMEOUTS, USUAL, Plan
+from bench.loads import LOADS, VIEWS, Load
+from bench.run import ROOMY, SLOT_TIMEOUTS, USUAL
 from bench.targets import judge
 
 BEGIN, END = "<!-- benchmark: written by `python -m bench` -->", "<!-- benchmark: end -->"
@@ -38,46 +37,29 @@ def write(raw: dict[str, Any], output: Path, readme: Path | None) -> None:
         undefined=jinja2.StrictUndefined,
     )
     templates.filters |= {"cell": cell, "number": number, "rate": rate, "spread": spread}
-    drawn = pictures.draw(figures, output)
-    page = {
+    templates.globals |= {
         "figures": figures,
         "raw": raw,
         "whole": is_whole(raw),
-        "drawn": drawn,
+        "drawn": pictures.draw(figures, output),
         "targets": judge(figures),
         "loads": LOADS,
-        "few": FEW,
         "views": VIEWS,
         "load": Load,
-        "groups": groups(figures),
         "shown": [name for name in SHOWN if name in figures.names],
         "releases": releases(figures),
-        "plan": Plan(**raw["plan"]),
-        "minute": MINUTE,
         "timeouts": SLOT_TIMEOUTS,
-        "workers": WORKERS,
-        "slots": SLOTS,
-        "threads": MANY_THREADS,
-        "age": AGE,
         "roomy": ROOMY,
         "usual": USUAL,
     }
     for name in ("README.md", "loads.md"):
-        (output / name).write_text(templates.get_template(f"{name}.jinja").render(page))
+        (output / name).write_text(templates.get_template(f"{name}.jinja").render())
     if readme is not None:
         before, begin, rest = readme.read_text().partition(BEGIN)
         _, end, after = rest.partition(END)
-        part = templates.get_template("summary.md.jinja").render(page)
+        part = templates.get_template("summary.md.jinja").render()
         if begin and end:
             readme.write_text(f"{before}{BEGIN}\n{part}{END}{after}")
-
-
-def groups(figures: Figures) -> dict[str, list[str]]:
-    """Return the names of configurations by what was measured side by side."""
-    grouped: dict[str, list[str]] = {}
-    for name, noted in figures.raw["configurations"].items():
-        grouped.setdefault(noted["group"], []).append(name)
-    return grouped
 
 
 def releases(figures: Figures) -> dict[str, str]:
@@ -99,7 +81,7 @@ def cell(figures: Figures, name: str, load: Load) -> str:
 
 def rate(figures: Figures, name: str, load: Load) -> str:
     """Return the median of requests per second, or nothing."""
-    rates = figures.spread(name, load, "rate")
+    rates = figures.spread(name, load)
     return number(rates.median) if rates else ""
 
 

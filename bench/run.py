@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import track
 
 from bench.configurations import CONFIGURATIONS, SLOTS, WORKERS, Configuration
 from bench.environments import Environments, Unavailable
 from bench.loads import DB, LOADS, MIXED, NEW_TCP, Load, is_measured, require_wrk
 from bench.machine import machine
 from bench.member import Member
-from bench.meters import Monitor
+from bench.meters import Count, Monitor
 from bench.overload import overload
-from bench.servers import collect_static, seed
+from bench.servers import manage, seed
 from devdb import Cluster
 
 ROOMY = 1500  # max_connections where the server's limit is not what is measured
@@ -42,6 +42,8 @@ SLOT_TIMEOUT = "DATABASE_SLOT_TIMEOUT"
 SLOT_TIMEOUTS = ("0.5", "5")
 OVERLOADED = ("gevent: slots, psycopg2", "asgi: slots, psycopg2")
 OVERLOADED_PEERS = ("gevent: Django's pool", "asgi: Django's pool")
+Item = TypeVar("Item")
+CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,6 @@ class Bench:
         self.chosen = [each for each in CONFIGURATIONS if re.search(plan.only, each.name)]
         if not self.chosen:
             raise Unavailable(f"no configuration's name matches {plan.only!r}; see --list")
-        console = Console(stderr=True)
-        columns = ("{task.description}", MofNCompleteColumn(), TimeElapsedColumn())
-        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self.figures: dict[str, Any] = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
@@ -92,31 +91,26 @@ class Bench:
         `keep` gets the figures so far after every group.
         """
         began = time.monotonic()
-        with self.progress:
-            self._install()
-            with self._cluster(ROOMY):
-                for name in dict.fromkeys(each.group for each in self.chosen):
-                    self._group(name, [each for each in self.chosen if each.group == name])
-                    keep(self.figures)
-                self._alone("overload", overloaded(self.chosen), self._overload)
-            with self._cluster(USUAL):
-                chosen = [each for each in self.chosen if each.name in MINUTE]
-                self._alone(f"{self.plan.minute} s of {NEW_TCP}", chosen, self._minute)
+        self._install()
+        with self._cluster(ROOMY):
+            for group in dict.fromkeys(each.group for each in self.chosen):
+                self._side_by_side([each for each in self.chosen if each.group == group])
+                keep(self.figures)
+            self._alone("overload", overloaded(self.chosen), self._overload)
+        with self._cluster(USUAL):
+            minute = [each for each in self.chosen if each.name in MINUTE]
+            self._alone(f"{self.plan.minute} s of {NEW_TCP}", minute, self._minute)
         self.figures["minutes"] = round((time.monotonic() - began) / 60, 1)
 
     def _install(self) -> None:
-        task = self._begin("install", len(self.chosen))
-        for configuration in list(self.chosen):
-            noted: dict[str, Any]
-            noted = {"group": configuration.group, "bound": configuration.bound}
-            try:
-                noted["versions"] = self.environments.install(configuration)
-            except Unavailable as error:
-                self._failed(configuration, error)
-                self.chosen.remove(configuration)
-            else:
-                self.figures["configurations"][configuration.name] = noted
-                self.progress.advance(task)
+        """Generate the projects, and install them and the peers. Raise Unavailable."""
+        for each in progress(list(self.chosen), "install"):
+            self.chosen.remove(each)
+            with self._noted(each):
+                versions = self.environments.install(each)
+                noted = {"group": each.group, "bound": each.bound, "versions": versions}
+                self.figures["configurations"][each.name] = noted
+                self.chosen.append(each)
         if not self.chosen:
             raise Unavailable(f"nothing could be installed: {self.figures['failed']}")
 
@@ -124,13 +118,13 @@ class Bench:
     def _cluster(self, max_connections: int) -> Iterator[None]:
         """Run a PostgreSQL with a seeded database, and a monitor."""
         directory = self.directory / f"postgresql-{max_connections}"
-        names = dict.fromkeys(each.project for each in self.chosen)
-        projects = [self.environments.project(name) for name in names]
         with Cluster(directory, throw_away=True, max_connections=max_connections) as cluster:
-            for project in projects:
-                collect_static(project, cluster.url)
+            names = dict.fromkeys(each.project for each in self.chosen)
+            projects = [self.environments.project(name) for name in names]
+            for project in projects:  # gunicorn does not start without its static files
+                manage(project, cluster.url, "collectstatic", "--no-input", "--verbosity=0")
             self._session = seed(projects[0], cluster)
-            self._monitor = Monitor(cluster, template=cluster.name)
+            self._monitor = Monitor(cluster)
             self.figures["machine"]["PostgreSQL"] = self._monitor.release
             try:
                 yield
@@ -138,38 +132,37 @@ class Bench:
                 self._monitor.close()
 
     @contextmanager
-    def _running(self, group: Iterable[Configuration]) -> Iterator[dict[str, Member]]:
-        """Start those of `group` that start; yield them by name."""
+    def _running(self, chosen: Iterable[Configuration]) -> Iterator[list[Member]]:
+        """Start those of `chosen` that start, until the context ends."""
         arguments = self.environments, self._monitor, self._session, self.directory
-        members: dict[str, Member] = {}
+        members: list[Member] = []
         try:
-            for configuration in group:
-                with self._noted(configuration):
-                    member = Member(configuration, *arguments)
+            for each in chosen:
+                with self._noted(each):
+                    member = Member(each, *arguments)
                     member.start()
-                    members[configuration.name] = member
+                    members.append(member)
             yield members
         finally:
-            for member in members.values():
+            for member in members:
                 member.stop()
 
-    def _group(self, name: str, group: list[Configuration]) -> None:
+    def _side_by_side(self, group: list[Configuration]) -> None:
         """Measure configurations that are compared: all run, and one at a time has work.
 
         So the rounds of a load follow one another within seconds, and meet the same machine.
         """
         with self._running(group) as members:
             for load in self.plan.loads:
-                chosen = [each.name for each in group if is_measured(load, each)]
-                chosen = [each for each in chosen if each in members]
-                if not chosen:
-                    continue
-                task = self._begin(f"{name}: {load}", len(chosen) * self.plan.rounds)
-                for number in range(1, self.plan.rounds + 1):
-                    for each in shuffled(chosen, number):
-                        for run in self._tries(members[each], load):
-                            self.figures["runs"].append({"round": number, **run})
-                        self.progress.advance(task)
+                chosen = [each for each in members if is_measured(load, each.configuration)]
+                turns = [
+                    (number, member)
+                    for number in range(1, self.plan.rounds + 1)
+                    for member in shuffled(chosen, number)
+                ]
+                for number, member in progress(turns, f"{group[0].group}: {load}"):
+                    for run in self._tries(member, load):
+                        self.figures["runs"].append({"round": number, **run})
 
     def _tries(self, member: Member, load: Load) -> Iterator[dict[str, Any]]:
         """Yield one run, and others while one worker gets nearly all clients."""
@@ -186,12 +179,10 @@ class Bench:
         self, title: str, chosen: list[Configuration], measure: Callable[[Member], None]
     ) -> None:
         """Start each of `chosen` while nothing else runs, and measure it."""
-        task = self._begin(title, len(chosen))
-        for configuration in chosen:
-            with self._running([configuration]) as members, self._noted(configuration):
-                for member in members.values():
+        for each in progress(chosen, title):
+            with self._running([each]) as members, self._noted(each):
+                for member in members:
                     measure(member)
-            self.progress.advance(task)
 
     def _overload(self, member: Member) -> None:
         with self._monitor.watching(member.database) as seen:
@@ -211,29 +202,20 @@ class Bench:
         noted = {**run, "series": highest(seen.series)}
         self.figures["minute"][member.configuration.name] = noted
 
-    def _begin(self, title: str, total: int) -> Any:
-        """Say what comes: as a bar on a terminal, else as a line."""
-        if self.progress.disable:
-            self._say(f"{datetime.now():%H:%M:%S} {title}")
-        for task in self.progress.tasks:
-            self.progress.remove_task(task.id)
-        return self.progress.add_task(title, total=total)
-
-    def _say(self, line: str) -> None:
-        self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
     @contextmanager
     def _noted(self, configuration: Configuration) -> Iterator[None]:
         """Note an error of `configuration`, whatever it is, and go on with the others."""
         try:
             yield
         except Exception as error:
-            self._failed(configuration, error)
+            reason = str(error) or type(error).__name__
+            CONSOLE.print(f"FAILED {configuration.name}: {reason}")
+            self.figures["failed"].setdefault(configuration.name, reason)
 
-    def _failed(self, configuration: Configuration, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
-        self._say(f"FAILED {configuration.name}: {reason}")
-        self.figures["failed"].setdefault(configuration.name, reason)
+
+def progress(items: list[Item], title: str) -> Iterable[Item]:
+    """Yield `items`, and show how many are done: a bar on a terminal, else a line at the end."""
+    return track(items, title, console=CONSOLE) if items else items
 
 
 def overloaded(chosen: Iterable[Configuration]) -> list[Configuration]:
@@ -249,15 +231,15 @@ def overloaded(chosen: Iterable[Configuration]) -> list[Configuration]:
     return found
 
 
-def shuffled(names: Iterable[str], seed: int) -> list[str]:
+def shuffled(members: list[Member], seed: int) -> list[Member]:
     """Return another order in each round, and the same in each run of the bench."""
-    return random.Random(seed).sample(sorted(names), len(set(names)))  # noqa: S311
+    return random.Random(seed).sample(members, len(members))  # noqa: S311
 
 
-def highest(series: Iterable[tuple[float, int]], step: float = 0.2) -> list[tuple[float, int]]:
+def highest(series: Iterable[tuple[float, Count]], step: float = 0.2) -> list[tuple[float, int]]:
     """Return the highest count of each step: as much as a picture can show."""
     counts: dict[int, int] = {}
     for at, count in series:
         key = int(at / step)
-        counts[key] = max(count, counts.get(key, 0))
+        counts[key] = max(count.open, counts.get(key, 0))
     return [(round(key * step, 1), count) for key, count in sorted(counts.items())]

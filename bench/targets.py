@@ -1,5 +1,6 @@
-"""Judge the promises of targets.toml, and those that are counts and not ratios."""
+"""Judge the promises: the ratios of targets.toml, the counts of all services, and the overload."""
 
+import operator
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any
 from bench.figures import Figures, Spread
 from bench.loads import OTHER_SERVICE, Load
 
-RATIOS = Path(__file__).with_name("targets.toml")
+RATIOS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["ratios"]
 OPENED = 0.001  # connections per request, after the warm-up
 EXPECTED = ("200", "503")  # of an overloaded service
 RECOVERY = 1.0  # seconds
+COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,21 @@ class Target:
 
     load: str
     what: str
-    wanted: str
+    compare: str
+    limit: float
     measured: Spread
-    met: bool
     missed: str = ""  # which explanation of the report belongs to it
+
+    @property
+    def met(self) -> bool:
+        """Return True if the median keeps the promise."""
+        return bool(COMPARE[self.compare](self.measured.median, self.limit))
 
     @property
     def gap(self) -> str:
         """Return by how much a promise is missed: a part of what is wanted."""
-        limit = float(self.wanted.split()[1])
-        return "" if self.met or not limit else f"{abs(1 - self.measured.median / limit):.0%}"
+        missed = self.limit and not self.met
+        return f"{abs(1 - self.measured.median / self.limit):.0%}" if missed else ""
 
 
 def judge(figures: Figures) -> list[Target]:
@@ -39,32 +46,24 @@ def judge(figures: Figures) -> list[Target]:
 
 
 def _ratios(figures: Figures) -> Iterator[Target]:
-    for view, targets in tomllib.loads(RATIOS.read_text()).items():
-        for target in targets.values():
-            if measured := _measured(figures, Load(view), target):
-                yield _judged(view, target, measured)
+    for target in RATIOS:
+        for view in target["loads"]:
+            measured = _ratio(figures, Load(view), target)
+            if measured:
+                compare = "<=" if "at_most" in target else ">="
+                limit = target.get("at_most") or target["at_least"]
+                missed = target["missed"]
+                yield Target(view, target["what"], compare, limit, measured, missed)
 
 
-def _measured(figures: Figures, load: Load, target: dict[str, Any]) -> Spread | None:
+def _ratio(figures: Figures, load: Load, target: dict[str, Any]) -> Spread | None:
     ours, value = target["ours"], target.get("value", "rate")
     if target.get("ideal"):
         ideal = load.clients / OTHER_SERVICE
-        runs = figures.runs(ours, load)
-        return Spread.of(run["rate"] / ideal for run in runs) if runs else None
+        return Spread.of(run["rate"] / ideal for run in figures.runs(ours, load))
     peers = [(figures.spread(name, load, value), name) for name in target["peers"]]
     best = max(((spread.median, name) for spread, name in peers if spread), default=None)
     return figures.ratio(ours, best[1], load, value) if best else None
-
-
-def _judged(view: str, target: dict[str, Any], measured: Spread) -> Target:
-    missed = target.get("missed", "")
-    if "at_most" in target:
-        limit = target["at_most"]
-        met = measured.median <= limit
-        return Target(view, target["what"], f"<= {limit:.2g}", measured, met, missed)
-    limit = target["at_least"]
-    met = measured.median >= limit
-    return Target(view, target["what"], f">= {limit:.3g}", measured, met, missed)
 
 
 def _counts(figures: Figures) -> Iterator[Target]:
@@ -73,18 +72,16 @@ def _counts(figures: Figures) -> Iterator[Target]:
     if not runs:
         return
     overloads = [run for run in figures.raw["overload"] if run["configuration"] in figures.services]
-    parts = [run["peak"] / run["bound"] for run in [*runs, *overloads]]
+    most = max(run["peak"] / run["bound"] for run in [*runs, *overloads])
     samples = sum(run["samples"] for run in [*runs, *overloads])
-    what = f"connections / (workers x slots), at each of {samples:,} samples"
-    yield Target("all", what, "<= 1", Spread.of(parts), max(parts) <= 1)
+    what = f"most connections / (workers x slots), at any of {samples:,} samples"
+    yield _single("all", what, "<=", 1, most)
     requests = sum(run["requests"] for run in runs)
     opened = sum(run["opened"] for run in runs) / max(1, requests)
     what = f"connections opened per request after the warm-up, of {requests:,}"
-    yield Target("all", what, f"< {OPENED}", Spread.of([opened]), opened < OPENED)
+    yield _single("all", what, "<", OPENED, opened)
     failed = sum(sum(run["failed"].values()) for run in runs)
-    yield Target(
-        "all", f"failed requests, of {requests:,}", "= 0", Spread.of([failed]), failed == 0
-    )
+    yield _single("all", f"failed requests, of {requests:,}", "=", 0, failed)
 
 
 def _overload(figures: Figures) -> Iterator[Target]:
@@ -96,15 +93,13 @@ def _overload(figures: Figures) -> Iterator[Target]:
         name = f"{run['configuration']}, time-out {timeout:g} s"
         limit = 2 * run["unloaded"] + 1000 * timeout
         served = run["served"] or float("inf")
-        yield _at_most(f"{name}: median of served requests, ms", served, limit)
-        other = sum(
-            number for kind, number in run["statuses"].items() if kind not in ("200", "503")
-        )
-        yield _at_most(f"{name}: answers other than 200 and 503", other, 0)
+        yield _single("overload", f"{name}: median of served requests, ms", "<=", limit, served)
+        other = sum(count for kind, count in run["statuses"].items() if kind not in EXPECTED)
+        yield _single("overload", f"{name}: answers other than 200 and 503", "=", 0, other)
         if timeout <= RECOVERY:
-            yield _at_most(f"{name}: seconds until the recovery", run["recovery"], RECOVERY)
+            what = f"{name}: seconds until the recovery"
+            yield _single("overload", what, "<=", RECOVERY, run["recovery"])
 
 
-def _at_most(what: str, measured: float, limit: float) -> Target:
-    met = measured <= limit
-    return Target("overload", what, f"<= {limit:.4g}", Spread.of([measured]), met, "overload")
+def _single(load: str, what: str, compare: str, limit: float, value: float) -> Target:
+    return Target(load, what, compare, limit, Spread(value, value, value), load)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from baking import pgbouncer
 from baking.combinations import ROOT
 from connection_slots.testing.clients import Answers
-from tests.package import pgbouncer
 from tests.template.fleet import figures, page, proxy
 from tests.template.fleet.figures import Outcome
 from tests.template.fleet.report import Budget, Report

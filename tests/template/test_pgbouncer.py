@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from baking.combinations import Combination
+from baking.pgbouncer import MISSING, is_installed, pgbouncer
 from devdb import Cluster
-from tests.package.pgbouncer import MISSING, is_installed, pgbouncer
 from tests.template.conftest import Install
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason=MISSING)

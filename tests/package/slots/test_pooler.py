@@ -9,8 +9,8 @@ import pytest
 from django.db import NotSupportedError, connection, connections, transaction
 from django.db.backends.postgresql.psycopg_any import is_psycopg3, sql
 
+from baking.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
 from connection_slots import slots
-from tests.package.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
 from tests.package.slots.conftest import Actor, ask, result, wait_for
 from tests.package.slots.shop.models import Tag
 

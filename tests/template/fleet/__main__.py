@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from baking import pgbouncer
 from baking.combinations import PROMPTS, ROOT, SUPPORTED, Combination
 from baking.interpreters import NoInterpreter
 from baking.project import CommandFailed, Project
 from devdb import DevdbError
-from tests.package import pgbouncer
 from tests.template.fleet import page, proxy
 from tests.template.fleet.events import run
 from tests.template.fleet.fleet import Fleet

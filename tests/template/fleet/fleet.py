@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psycopg
 
+from baking.pgbouncer import PgBouncer
 from baking.project import Project
 from connection_slots.testing.server import PRODUCTION, wait_for
 from devdb import Cluster
-from tests.package.pgbouncer import PgBouncer
 from tests.template.fleet.instances import Instance, free_port_below
 from tests.template.fleet.proxy import HAProxy
 from tests.template.fleet.report import Budget

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from connection_slots.testing.server import free_port, wait_for
 
-MISSING = "PgBouncer is not installed"
+MISSING = "PgBouncer is not installed: `apt-get install pgbouncer`"
 
 # Only what differs from the defaults. The defaults are strict: `options` is refused at connect.
 CONFIGURATION = """\
@@ -70,10 +70,16 @@ class PgBouncer:
         )
         (self.directory / "pgbouncer.ini").write_text(text)
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process id, or None where it does not run."""
+        return self._process.pid if self._process else None
+
     def start(self) -> None:
         """Start it, and return when it listens."""
         command = program()
-        assert command is not None, MISSING
+        if command is None:
+            raise FileNotFoundError(MISSING)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [command, str(self.directory / "pgbouncer.ini")], stderr=log
