@@ -14,18 +14,29 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from baking.combinations import ROOT
+from baking.project import CommandFailed
 from bench.configurations import CONFIGURATIONS
 from bench.environments import Unavailable
-from bench.figures import dumps, is_whole
+from bench.figures import dumps, is_whole, read
 from bench.loads import WrkFailed
 from bench.report import write
 from bench.run import QUICK, Bench, Plan
+from devdb import DevdbError
 
 WHOLE = ROOT / "docs" / "benchmarks"
 PARTIAL = ROOT / ".bench"
 FIGURES = "figures.json"
+FAILURES = (
+    *(OSError, ValueError, Unavailable, WrkFailed),
+    *(CommandFailed, DevdbError, psycopg.Error),
+)
+LONGEST = 3600  # rounds or seconds
+INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
 def main() -> int:
@@ -36,17 +47,27 @@ def main() -> int:
         return 0
     plan = plan_of(arguments)
     output = arguments.output or (WHOLE if plan == Plan() else PARTIAL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         if not arguments.report:
             output = measured(plan, output)
-        elif not (output / FIGURES).exists():
-            sys.exit(f"{output / FIGURES} does not exist: run the bench without --report first")
-        figures = json.loads((output / FIGURES).read_text())
+        figures = read(output / FIGURES)
         write(figures, output, readme=ROOT / "README.md" if output == WHOLE else None)
-    except (OSError, ValueError, Unavailable, WrkFailed) as error:
+    except FAILURES as error:
         sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        print("bench: interrupted; --report writes a report of what was measured", file=sys.stderr)
+        return INTERRUPTED
     print(json.dumps(figures) if arguments.json else output / "README.md")
     return 1 if figures["failed"] else 0
+
+
+def interrupt(*_: Any) -> None:
+    """Raise KeyboardInterrupt, and ignore further signals: the servers still have to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def parsed() -> argparse.Namespace:
@@ -67,7 +88,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=lambda path: Path(path).resolve(),
         help="directory (default docs/benchmarks; of a run that leaves something out, .bench)",
     )
     parser.add_argument(
@@ -78,8 +99,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures")
     arguments = parser.parse_args()
     for name in ("rounds", "seconds"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            parser.error(f"--{name} has to be at least 1")
+        if getattr(arguments, name) not in (None, *range(1, LONGEST + 1)):
+            parser.error(f"--{name} has to be between 1 and {LONGEST}")
+    if arguments.output and arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"--output {arguments.output} is no directory")
     try:
         re.compile(arguments.only)
     except re.error as error:
@@ -103,7 +126,6 @@ def measured(plan: Plan, output: Path) -> Path:
     working = PARTIAL if output == WHOLE else output
     working.mkdir(parents=True, exist_ok=True)
     file = working / FIGURES
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         Path(directory).chmod(0o755)  # PostgreSQL and PgBouncer do not run as root
         bench = Bench(plan, Path(directory))
@@ -111,12 +133,17 @@ def measured(plan: Plan, output: Path) -> Path:
             bench.run(lambda figures: file.write_text(dumps(figures)))
         except KeyboardInterrupt:
             bench.figures["failed"]["the run"] = "interrupted"
+            raise
         finally:
-            file.write_text(dumps(bench.figures))
-    if output == WHOLE and is_whole(bench.figures):
-        shutil.copy(file, output)
+            if bench.figures["runs"]:
+                file.write_text(dumps(bench.figures))
+    if output != WHOLE:
         return output
-    return working
+    if not is_whole(bench.figures):
+        print(f"bench: not a whole run, so {WHOLE} stays as it is", file=sys.stderr)
+        return working
+    shutil.copy(file, output)
+    return output
 
 
 if __name__ == "__main__":

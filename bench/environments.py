@@ -29,20 +29,24 @@ class Environments:
             self._projects[combination] = project
         return self._projects[combination]
 
-    def install(self, configuration: Configuration) -> dict[str, str]:
-        """Install what serves `configuration`, and return the releases by name.
+    def install(self, configuration: Configuration) -> None:
+        """Install what serves `configuration`. Raise Unavailable or CommandFailed.
 
-        A peer's packages come from the same index as the project's, in their newest releases, and
-        change none of the project's. Raise Unavailable.
+        A peer's packages come from the same index as the project's, in their newest releases.
         """
         project = self.project(configuration.project)
-        python = ("--python", str(project.directory / ".venv" / "bin" / "python"))
-        try:
-            if configuration.requirements:
-                project.run("uv", "pip", "install", "--quiet", *python, *configuration.requirements)
-            listed = project.run("uv", "pip", "list", "--format=freeze", *python).stdout
-            said = project.run(python[1], "--version").stdout
-        except CommandFailed as error:
-            raise Unavailable(str(error)) from error
+        if configuration.requirements:
+            project.run("uv", "pip", "install", *_python(project), *configuration.requirements)
+
+    def versions(self, configuration: Configuration) -> dict[str, str]:
+        """Return the releases of all that is installed, by name. Raise CommandFailed."""
+        project = self.project(configuration.project)
+        option, python = _python(project)
+        listed = project.run("uv", "pip", "list", "--format=freeze", option, python).stdout
         pairs = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
-        return {"Python": said.split()[-1], **pairs}
+        return {"Python": project.run(python, "--version").stdout.split()[-1], **pairs}
+
+
+def _python(project: Project) -> tuple[str, str]:
+    """Return the option that makes uv use the project's environment."""
+    return "--python", str(project.directory / ".venv" / "bin" / "python")

@@ -5,12 +5,14 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.loads import LOADS, Load
 from bench.run import Plan
 
 Run = dict[str, Any]
+PARTS = ("began", "machine", "plan", "configurations", "failed", "runs", "minute", "overload")
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,34 @@ class Figures:
         pairs = [(run[value], peers.get(run["round"])) for run in self.runs(ours, load)]
         return Spread.of(mine / other for mine, other in pairs if other)
 
+    def settled(self, name: str, load: Load) -> list[Run]:
+        """Return the runs of a configuration, or none if clients had too few answers in one.
+
+        Where they had less than two each, the slowest requests are missing, and work was done for
+        answers that nobody counted.
+        """
+        runs = self.runs(name, load)
+        return runs if all(sum(run["each_second"]) >= 2 * load.clients for run in runs) else []
+
+    def latency(self, name: str, load: Load, value: str) -> float | None:
+        """Return the median over the rounds of "p50", "p95" or "p99", in milliseconds."""
+        spread = Spread.of(run[value] for run in self.settled(name, load))
+        return spread.median if spread else None
+
     def cpu(self, name: str, load: Load, part: str = "") -> float | None:
         """Return CPU milliseconds per request: of all, or of "application" or "postgresql"."""
-        runs = self.runs(name, load)
+        runs = self.settled(name, load)
         parts = [part] if part else ["application", "postgresql"]
         used = sum(run[f"cpu_{each}"] for run in runs for each in parts)
-        requests = sum(sum(run["each_second"]) for run in runs)
-        return 1000 * used / requests if requests else None
+        return 1000 * used / sum(sum(run["each_second"]) for run in runs) if runs else None
+
+    def samples_per_second(self) -> float:
+        """Return how often connections were counted, as the median of all runs."""
+        runs = self.raw["runs"]
+        return float(statistics.median(run["samples"] / len(run["each_second"]) for run in runs))
 
     def peak(self, name: str) -> int:
-        """Return the most connections that a configuration had under any load."""
+        """Return the most connections that a configuration had under any load but the minute."""
         runs = [run for run in self.raw["runs"] if run["configuration"] == name]
         return max((int(run["peak"]) for run in runs), default=0)
 
@@ -87,10 +107,26 @@ class Figures:
 
 
 def is_whole(raw: dict[str, Any]) -> bool:
-    """Return True if the run left nothing out and came to its end: its figures may be quoted."""
+    """Return True if the run left nothing out, and nothing failed: its figures may be quoted.
+
+    A peer that is missing could have been the best one.
+    """
     plan = raw["plan"]
-    everything = not plan["only"] and len(plan["loads"]) == len(LOADS) and "minutes" in raw
-    return everything and plan["rounds"] >= Plan.rounds and plan["seconds"] >= Plan.seconds
+    everything = not plan["only"] and len(plan["loads"]) == len(LOADS)
+    long = plan["rounds"] >= Plan.rounds and plan["seconds"] >= Plan.seconds
+    return everything and long and "minutes" in raw and not raw["failed"]
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return the figures that `file` has. Raise ValueError, which names it, if it has none."""
+    try:
+        raw = json.loads(file.read_text())
+        Figures({part: raw[part] for part in PARTS})
+    except FileNotFoundError:
+        raise ValueError(f"{file} does not exist: run the bench without --report first") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} has no figures of this bench: {error!r}") from error
+    return dict(raw)
 
 
 def dumps(raw: dict[str, Any]) -> str:

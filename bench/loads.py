@@ -11,6 +11,7 @@ from bench.configurations import Configuration
 
 REPORT = Path(__file__).with_name("wrk.lua")
 TIMEOUT = 10  # seconds for one answer
+USUAL_CLIENTS = 100
 OTHER_SERVICE = 0.2  # seconds that "mixed" waits, as in site/loads/views.py
 VIEWS = {
     "db": "one row",
@@ -31,7 +32,7 @@ class Load:
     """So many clients that request one view, again and again."""
 
     view: str
-    clients: int = 100
+    clients: int = USUAL_CLIENTS
     keep_alive: bool = True
 
     def __str__(self) -> str:
@@ -40,8 +41,9 @@ class Load:
 
     @property
     def warm_up(self) -> int:
-        """Return the seconds that do not count: until the first requests of all clients ended."""
-        return 3 if self.view in ("queries", "updates", "session") else 1
+        """Return the seconds that do not count, in which nearly all clients get an answer."""
+        seconds = {"queries": 3, "updates": 3, "session": 3, "mixed": 2}.get(self.view, 1)
+        return seconds * (3 if self.clients > USUAL_CLIENTS else 1)
 
     @property
     def path(self) -> str:
@@ -108,6 +110,8 @@ def apply(url: str, load: Load, seconds: int, session: str = "") -> Answered:
     failed = {**report["statuses"], **report["errors"]}
     each_second = [report["each_second"].get(str(second), 0) for second in range(whole)]
     requests = sum(each_second[load.warm_up :])
+    if not requests:  # wrk names no error before TIMEOUT
+        failed["no answer"] = load.clients
     return Answered(
         requests=requests,
         failed={kind: number for kind, number in failed.items() if number and kind != "200"},

@@ -50,8 +50,8 @@ class Member:
             serves = serving(self.configuration, self._project, url, self._directory)
             self.server = stack.enter_context(serves)
             apply(self.server.url, DB if self.configuration.bound else HOME, 1)
+            wait_until(self._rests, REST)
             self._stack = stack.pop_all()
-        wait_until(self._rests, REST)
 
     def stop(self) -> None:
         """Stop, and wait until PostgreSQL has ended the sessions."""
@@ -94,7 +94,7 @@ class Member:
             self.start()
 
     def _spent(self) -> Spent:
-        return spent(self.server, self._monitor.postmaster)
+        return spent(self.server, self._monitor)
 
     def _rests(self) -> bool:
         if self._monitor.count(self.database).active:

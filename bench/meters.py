@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from psycopg import sql
 from bench.servers import Server
 from devdb import Cluster
 
-INTERVAL = 0.02  # seconds between two samples
+INTERVAL = 0.02  # seconds between two samples, or as long as PostgreSQL takes for one
 COUNT = """
     SELECT count(*), count(*) FILTER (WHERE state = 'active'),
         (SELECT sessions FROM pg_stat_database WHERE datname = %(name)s)
@@ -55,7 +56,7 @@ class Monitor:
     def __init__(self, cluster: Cluster) -> None:
         """Connect to `cluster`, whose own database is seeded."""
         self.cluster = cluster
-        self.postmaster = psutil.Process(cluster.pid)
+        self._postmaster = psutil.Process(cluster.pid)
         self._connection = psycopg.connect(cluster.url, dbname="postgres", autocommit=True)
         self.release = self._connection.info.parameter_status("server_version") or ""
         self._databases = 0
@@ -83,20 +84,25 @@ class Monitor:
         seen, stop, began = Connections(warm_up), threading.Event(), time.monotonic()
 
         def sample() -> None:
-            while True:
+            due = 0.0
+            while not stop.wait(max(0, began + due - time.monotonic())):
                 seen.series.append((time.monotonic() - began, self.count(database)))
-                if stop.wait(INTERVAL):
-                    break
+                due = max(due + INTERVAL, time.monotonic() - began)
 
-        seen.series.append((0, self.count(database)))
-        thread = threading.Thread(target=sample)
-        thread.start()
-        try:
-            yield seen
-        finally:
-            stop.set()
-            thread.join()
-            seen.series.append((time.monotonic() - began, self.count(database)))
+        with ThreadPoolExecutor(max_workers=1) as sampler:
+            sampling = sampler.submit(sample)
+            try:
+                yield seen
+            finally:
+                stop.set()
+        sampling.result()
+        seen.series.append((time.monotonic() - began, self.count(database)))
+
+    def postgresql(self) -> float:
+        """Return the CPU seconds that PostgreSQL has used, without those for this monitor."""
+        own = self._connection.info.backend_pid
+        backends = [each for each in self._postmaster.children() if each.pid != own]
+        return sum(map(_seconds, [self._postmaster, *backends]))
 
 
 @dataclass(frozen=True)
@@ -120,15 +126,13 @@ class Spent:
         return max(self.workers.values(), default=0) / max(sum(self.workers.values()), 1e-9)
 
 
-def spent(server: Server, postmaster: psutil.Process) -> Spent:
+def spent(server: Server, monitor: Monitor) -> Spent:
     """Return what has been used so far."""
     workers = {worker.pid: _seconds(worker) for worker in server.workers()}
-    between = server.pgbouncer.pid if server.pgbouncer else None
+    between = _seconds(psutil.Process(server.pgbouncer.pid)) if server.pgbouncer else 0
     return Spent(
         application=_seconds(server.process) + sum(workers.values()),
-        postgresql=_seconds(postmaster)
-        + sum(_seconds(backend) for backend in postmaster.children())
-        + (_seconds(psutil.Process(between)) if between else 0),
+        postgresql=monitor.postgresql() + between,
         workers=workers,
     )
 

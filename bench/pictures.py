@@ -1,5 +1,6 @@
 """The pictures, each for light and for dark pages."""
 
+import statistics
 from pathlib import Path
 
 import matplotlib as mpl
@@ -47,7 +48,7 @@ def minute(figures: Figures) -> Figure:
                    run["each_second"], **style)  # fmt: skip
     above.axhline(USUAL, linestyle=":", linewidth=1, color="C7")
     above.annotate(
-        f"max_connections = {USUAL}: beyond it, requests fail",
+        f"max_connections = {USUAL}, of which 3 are for superusers: beyond it, requests fail",
         (0, USUAL),
         xytext=(4, 3),
         textcoords="offset points",
@@ -67,21 +68,29 @@ def minute(figures: Figures) -> Figure:
 
 def mixed(figures: Figures) -> Figure:
     """Draw the requests served while each waits for another service, with the connections."""
-    rows = {name: rates for name in figures.names if (rates := figures.spread(name, MIXED))}
-    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.5), layout="constrained")
+    names = figures.measured(MIXED)
+    groups = [figures.raw["configurations"][name]["group"] for name in names]
+    # Only those of one worker class are compared, so there is space between the classes.
+    rows = [row + 0.7 * len(set(groups[: row + 1])) for row in range(len(names))]
+    figure = Figure(figsize=(9, 0.28 * rows[-1] + 1.5), layout="constrained")
     axes = figure.subplots()
-    for row, (name, rates) in enumerate(rows.items()):
-        peak = max(run["peak"] for run in figures.runs(name, MIXED))
-        ours = name in figures.services
-        axes.barh(row, rates.median, color=OURS if ours else PEER, height=0.7)
-        text = f" {rates.median:.0f}/s on {peak} connections"
-        axes.text(rates.high, row, text, va="center", fontweight="bold" if ours else "normal")
-        axes.plot([rates.low, rates.high], [row, row], color="C7", linewidth=1)
     ideal = MIXED.clients / OTHER_SERVICE
+    for row, name in zip(rows, names, strict=True):
+        runs = figures.runs(name, MIXED)
+        rates, peak = [run["rate"] for run in runs], max(run["peak"] for run in runs)
+        ours = name in figures.services
+        median = statistics.median(rates)
+        axes.barh(row, median, color=OURS if ours else PEER, height=0.7)
+        text = f"{median:.0f}/s on {peak} connections"
+        weight = "bold" if ours else "normal"
+        axes.text(1.02 * ideal, row, text, va="center", fontweight=weight)
+        axes.plot([min(rates), max(rates)], [row, row], color="C7", linewidth=1)
     axes.axvline(ideal, linestyle=":", linewidth=1, color="C7")
-    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_yticks(rows, names)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.25 * ideal)  # room for the text
+    axes.set_xticks(range(0, round(ideal) + 1, 100))
+    axes.set_xlim(0, 1.5 * ideal)  # room for the text
+    axes.margins(y=0.01)
     axes.grid(axis="y", visible=False)
     axes.set_title("A query, 0.2 s of waiting for another service, a query")
     axes.set_xlabel(f"requests per second; 100 clients cannot get more than {ideal:.0f} (dotted)")

@@ -14,7 +14,7 @@ from bench.targets import judge
 BEGIN, END = "<!-- benchmark: written by `python -m bench` -->", "<!-- benchmark: end -->"
 # The packages whose releases the page names.
 RELEASES = (
-    *("Python", "django", "gunicorn", "uvicorn", "granian", "gevent", "eventlet"),
+    *("Python", "django", "gunicorn", "uvicorn", "granian", "uvloop", "gevent", "eventlet"),
     *("psycopg2-binary", "psycopg", "psycopg-pool", "psycogreen"),
     *("django-db-geventpool", "django-db-connection-pool", "sqlalchemy"),
 )
@@ -85,8 +85,10 @@ def rate(figures: Figures, name: str, load: Load) -> str:
     return number(rates.median) if rates else ""
 
 
-def number(value: float) -> str:
-    """Return `value` with as many digits as mean something."""
+def number(value: float | None) -> str:
+    """Return `value` with as many digits as mean something, or a dash."""
+    if value is None:
+        return "-"
     if value == 0 or value >= 100:
         return f"{value:,.0f}"
     return f"{value:.2g}" if value < 0.1 else f"{value:.3g}"

@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ SLOT_TIMEOUT = "DATABASE_SLOT_TIMEOUT"
 SLOT_TIMEOUTS = ("0.5", "5")
 OVERLOADED = ("gevent: slots, psycopg2", "asgi: slots, psycopg2")
 OVERLOADED_PEERS = ("gevent: Django's pool", "asgi: Django's pool")
+SHOWN = 600  # characters of an error on the terminal; the figures have more
 Item = TypeVar("Item")
 CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -104,15 +105,18 @@ class Bench:
 
     def _install(self) -> None:
         """Generate the projects, and install them and the peers. Raise Unavailable."""
-        for each in progress(list(self.chosen), "install"):
-            self.chosen.remove(each)
+        installed = []
+        for each in progress(self.chosen, "install"):
             with self._noted(each):
-                versions = self.environments.install(each)
-                noted = {"group": each.group, "bound": each.bound, "versions": versions}
-                self.figures["configurations"][each.name] = noted
-                self.chosen.append(each)
-        if not self.chosen:
+                self.environments.install(each)
+                installed.append(each)
+        if not installed:
             raise Unavailable(f"nothing could be installed: {self.figures['failed']}")
+        self.chosen = installed
+        for each in installed:  # later ones may have added to the environment of an earlier one
+            versions = self.environments.versions(each)
+            noted = {"group": each.group, "bound": each.bound, "versions": versions}
+            self.figures["configurations"][each.name] = noted
 
     @contextmanager
     def _cluster(self, max_connections: int) -> Iterator[None]:
@@ -136,16 +140,14 @@ class Bench:
         """Start those of `chosen` that start, until the context ends."""
         arguments = self.environments, self._monitor, self._session, self.directory
         members: list[Member] = []
-        try:
+        with ExitStack() as stack:
             for each in chosen:
                 with self._noted(each):
                     member = Member(each, *arguments)
+                    stack.callback(member.stop)
                     member.start()
                     members.append(member)
             yield members
-        finally:
-            for member in members:
-                member.stop()
 
     def _side_by_side(self, group: list[Configuration]) -> None:
         """Measure configurations that are compared: all run, and one at a time has work.
@@ -209,7 +211,7 @@ class Bench:
             yield
         except Exception as error:
             reason = str(error) or type(error).__name__
-            CONSOLE.print(f"FAILED {configuration.name}: {reason}")
+            CONSOLE.print(f"FAILED {configuration.name}: {reason[-SHOWN:]}")
             self.figures["failed"].setdefault(configuration.name, reason)
 
 

@@ -41,9 +41,8 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def workers(self) -> list[psutil.Process]:
-        """Return the worker processes."""
-        children: list[psutil.Process] = self.process.children()
-        return children
+        """Return the worker processes, without the helper that multiprocessing starts."""
+        return [each for each in self.process.children() if not _is_helper(each)]
 
 
 @contextmanager
@@ -107,6 +106,7 @@ def environment(project: Project, url: str, **others: str) -> dict[str, str]:
         "ENV_FILE": "",
         "BENCH_DATABASE": "null",
         "BENCH_GATEWAY": "wsgi",
+        "BENCH_APPLICATION": "django.core.asgi:get_asgi_application()",
         **others,
     }
 
@@ -154,6 +154,12 @@ def _running(command: list[str], log: Path, **options: Any) -> Iterator[psutil.P
         except psutil.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(TIMEOUT)
+
+
+def _is_helper(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return any("resource_tracker" in word for word in process.cmdline())
+    return True
 
 
 def _answers(server: Server) -> bool:

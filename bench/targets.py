@@ -61,9 +61,12 @@ def _ratio(figures: Figures, load: Load, target: dict[str, Any]) -> Spread | Non
     if target.get("ideal"):
         ideal = load.clients / OTHER_SERVICE
         return Spread.of(run["rate"] / ideal for run in figures.runs(ours, load))
-    peers = [(figures.spread(name, load, value), name) for name in target["peers"]]
-    best = max(((spread.median, name) for spread, name in peers if spread), default=None)
-    return figures.ratio(ours, best[1], load, value) if best else None
+    peers = {name: figures.spread(name, load, value) for name in target["peers"]}
+    medians = {name: spread.median for name, spread in peers.items() if spread}
+    if len(medians) < len(peers):
+        return None  # one that is missing could be the best
+    best = (min if "at_most" in target else max)(medians, key=medians.__getitem__)
+    return figures.ratio(ours, best, load, value)
 
 
 def _counts(figures: Figures) -> Iterator[Target]:

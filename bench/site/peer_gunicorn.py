@@ -1,5 +1,6 @@
 """gunicorn for a peer: the generated gunicorn.conf.py, without the hooks of connection_slots."""
 
+import os
 from runpy import run_path
 
 _HOOKS = ("on_starting", "on_reload", "post_worker_init", "pre_request", "post_request")
@@ -9,4 +10,4 @@ globals().update(
     if not name.startswith("_") and name not in _HOOKS
 )
 if worker_class == "asgi":  # noqa: F821
-    wsgi_app = "django.core.asgi:get_asgi_application()"
+    wsgi_app = os.environ["BENCH_APPLICATION"]

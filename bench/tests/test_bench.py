@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,19 +16,21 @@ from threading import Thread
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from baking.combinations import ROOT
 from bench import loads, overload, report, run
 from bench.configurations import CONFIGURATIONS, SLOTS, WORKERS, configuration
-from bench.figures import Figures, Spread, is_whole
+from bench.figures import Figures, Spread, is_whole, read
 from bench.loads import DB, LOADS, MIXED, Load, is_measured
 from bench.meters import Spent
-from bench.targets import judge
+from bench.targets import Target, judge
 
 pytestmark = pytest.mark.xdist_group("bench")
 SERVICE, PEER = "gevent: slots, psycopg2", "gevent: Django's pool"
 BOUND = WORKERS * SLOTS
+BEST = ("Django's pool", "django-db-geventpool", "SQLAlchemy's pool", "PgBouncer")
 
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +122,9 @@ def test_failed_configuration_does_not_end_the_run(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--rounds", "0"], 2, "--rounds has to be at least 1"),
+        (["--rounds", "0"], 2, "--rounds has to be between 1 and 3600"),
+        (["--seconds", "99999999999"], 2, "--seconds has to be between 1 and 3600"),
+        (["--output", __file__], 2, "is no directory"),
         (["--only", "no such"], 1, "see --list"),
         (["--only", "("], 2, "no regular expression"),
         (["--report", "--output", "/nonexistent"], 1, "run the bench without --report"),
@@ -130,6 +137,58 @@ def test_bad_arguments_are_refused(
     done = bench(*arguments, *output)
     assert done.returncode == code
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"runs": [{}]}'])
+def test_foreign_figures_are_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="has no figures of this bench") as refused:
+        read(file)
+    assert str(file) in str(refused.value)
+
+
+def test_committed_report_is_that_of_the_committed_figures(tmp_path: Path) -> None:
+    committed = ROOT / "docs" / "benchmarks"
+    report.write(read(committed / "figures.json"), tmp_path, None)
+    for name in ("README.md", "loads.md"):
+        assert (tmp_path / name).read_text() == (committed / name).read_text()
+
+
+def programs(process: psutil.Process) -> dict[str, psutil.Process]:
+    """Return the processes below `process` by their command lines."""
+    found = {}
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found[" ".join(child.cmdline())] = child
+    return found
+
+
+@pytest.mark.slow
+def test_interrupted_run_stops_its_servers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--only", "^sync: CONN_MAX_AGE=0"]
+    with subprocess.Popen(
+        [*command, "--seconds", "60", "--output", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        deadline = time.monotonic() + 120
+        while not any("-d61s" in line for line in programs(psutil.Process(running.pid))):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        started = programs(psutil.Process(running.pid))
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        running.send_signal(signal.SIGTERM)  # is ignored: the servers are stopping
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "bench: interrupted" in said
+    assert "Traceback" not in said
+    for program in ("gunicorn", "postgres"):
+        assert any(program in line for line in started)
+    assert not [line for line, process in started.items() if process.is_running()]
 
 
 def test_missing_wrk_is_named(tmp_path: Path) -> None:
@@ -179,6 +238,14 @@ def test_wrk_counts_answers_and_failures() -> None:
         bad = loads.apply(url, Load("db", clients=4), 1, session="")
     assert bad.failed["503"] > 0
     assert bad.requests == bad.rate == 0
+    assert bad.failed["no answer"] == 4
+
+
+def test_hung_server_is_a_failure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        hung = loads.apply(f"http://127.0.0.1:{port}", Load("db", clients=4), 1)
+    assert hung.failed == {"no answer": 4}
 
 
 def test_overload_counts_every_status() -> None:
@@ -209,6 +276,10 @@ def figures_of(*rates: tuple[str, int, float], load: Load = MIXED, **changed: An
     return Figures({"configurations": noted, "runs": runs, "minute": {}, "overload": []})
 
 
+def ratios(figures: Figures) -> list[Target]:
+    return [target for target in judge(figures) if target.load in loads.VIEWS]
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     figures = figures_of(
         *(("a", 1, 10.0), ("a", 2, 90.0), ("a", 3, 1.0)), *(("b", 1, 5.0), ("b", 2, 30.0))
@@ -229,6 +300,16 @@ def test_target_is_judged_by_the_median(rate: float, met: bool, gap: str) -> Non
     targets = judge(figures_of(*theirs, *ours))
     (target,) = [each for each in targets if each.what == "gevent / Django's pool"]
     assert (target.met, target.gap) == (met, gap)
+
+
+def test_best_peer_is_the_best_of_all() -> None:
+    peers = [
+        (f"gevent: {name}", 1, rate) for name, rate in zip(BEST, (1.0, 4.0, 2.0, 3.0), strict=True)
+    ]
+    update = Load("updates")
+    (target,) = ratios(figures_of((SERVICE, 1, 8.0), *peers, load=update))
+    assert target.measured.median == 2.0
+    assert not ratios(figures_of((SERVICE, 1, 8.0), *peers[1:], load=update))
 
 
 @pytest.mark.parametrize(
@@ -254,5 +335,6 @@ def test_counts_are_judged_by_every_run(changed: dict[str, Any], missed: list[st
 def test_only_a_whole_run_is_published(changed: dict[str, Any], whole: bool) -> None:
     assert run.Plan().loads == tuple(LOADS)
     plan = asdict(replace(run.Plan(), **changed))
-    assert is_whole({"plan": plan, "minutes": 60}) == whole
-    assert not is_whole({"plan": plan})  # interrupted
+    assert is_whole({"plan": plan, "minutes": 60, "failed": {}}) == whole
+    assert not is_whole({"plan": plan, "minutes": 60, "failed": {PEER: "did not start"}})
+    assert not is_whole({"plan": plan, "failed": {}})  # interrupted
