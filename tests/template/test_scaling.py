@@ -16,7 +16,7 @@ POOL_SIZE, MAX_CLIENTS = 20, 1000
 
 def plan(replicas: int, slots: int = SLOTS, pooler: Pooler | None = None) -> Budget:
     """Return the budget of the page's example."""
-    return Budget(WORKERS, slots, 1, replicas, USABLE, replaced=2, pooler=pooler)
+    return Budget(WORKERS, slots, 1, replicas, USABLE, replaced=lambda _: 2, pooler=pooler)
 
 
 def poolers(replicas: int, slots: int = SLOTS) -> Pooler:

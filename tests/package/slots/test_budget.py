@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import override_settings
 
-from connection_slots.budget import Budget, Pooler, Server, UnknownBudget
+from connection_slots.budget import Budget, Pooler, Server, UnknownBudget, as_many_again
 from connection_slots.manifests import pooler_of, read
 
 CONFIGURATION = "worker_class = 'gthread'\nthreads = 4\nworkers = 2\n"
@@ -54,6 +56,7 @@ data:
     reserve_pool_size = 5
     max_client_conn = 1000
 """
+OWN_POOL = "    [databases]\n    shop = host=db pool_size=80\n"
 POOL = "instances = 1\npool_size = 20\nmax_clients = 300\n"
 POOLED = DEPLOYMENT.replace("env: [", 'env: [{name: DATABASE_POOLER, value: "transaction"}, ')
 
@@ -99,17 +102,31 @@ def refusal(*arguments: str) -> tuple[int, str]:
 # The arithmetic
 
 
+def none(replicas: int) -> int:
+    return 0
+
+
+def two(replicas: int) -> int:
+    return 2
+
+
+def a_quarter(replicas: int) -> int:
+    return math.ceil(replicas / 4)
+
+
 def test_replaced_replicas_are_counted() -> None:
-    plan = Budget(workers=2, slots=10, aliases=1, replicas=4, usable=97, replaced=2)
+    plan = Budget(workers=2, slots=10, aliases=1, replicas=4, usable=97, replaced=two)
     assert (plan.steady, plan.replacing, plan.fits) == (80, 120, False)
     assert (plan.largest_replicas, plan.largest_slots) == (2, 8)
     everything = Budget(workers=2, slots=10, aliases=1, replicas=4, usable=160)
     assert (everything.replacing, everything.fits, everything.largest_replicas) == (160, True, 4)
 
 
-@pytest.mark.parametrize("replaced", [None, 0, 2])
+@pytest.mark.parametrize("replaced", [as_many_again, none, two, a_quarter])
 @pytest.mark.parametrize("background", [0, 7])
-def test_proposals_are_the_largest_that_fit(replaced: int | None, background: int) -> None:
+def test_proposals_are_the_largest_that_fit(
+    replaced: Callable[[int], int], background: int
+) -> None:
     def plan(replicas: int, slots: int) -> Budget:
         return Budget(3, slots, 2, replicas, 200, background, replaced)
 
@@ -154,12 +171,21 @@ def test_manifests_are_read(project: Path) -> None:
         ("maxUnavailable: 0", "maxUnavailable: 25%", 4),
         ("maxSurge: 1", "maxSurge: 30%", 6),
         ("strategy: {rollingUpdate", "strategy: {type: Recreate, rollingUpdate", 0),
+        ("maxSurge: 1, maxUnavailable: 0", "maxSurge: 0, maxUnavailable: 5%", 1),
     ],
 )
 def test_terminating_pods_are_counted(project: Path, old: str, new: str, replaced: int) -> None:
     assert old in DEPLOYMENT
     changed = DEPLOYMENT.replace("replicas: 3", "replicas: 10").replace(old, new)
-    assert read(manifests(project, changed)).replaced == replaced
+    assert read(manifests(project, changed)).replaced(10) == replaced
+
+
+def test_proposal_counts_its_own_replaced_replicas(project: Path) -> None:
+    declare(project, "[server]\nmax_connections = 103\n")
+    rolling = DEPLOYMENT.replace("minReadySeconds: 40", "minReadySeconds: 0")
+    code, message = refusal("--manifests", manifests(project, rolling.replace("s: 3", "s: 8")))
+    assert code == 1
+    assert "At most 2 replicas" in message  # 20 connections each, and as many during the deploy
 
 
 def test_pgbouncer_in_manifests_is_read(project: Path) -> None:
@@ -185,6 +211,9 @@ def test_pgbouncer_in_manifests_is_read(project: Path) -> None:
         (f"{DEPLOYMENT}---\n{WORKER.replace('annotations', 'other')}", "does not say how many"),
         (f"{POOLED}---\n{PGBOUNCER.replace('transaction', 'session')}", "pool_mode = transaction"),
         (f"{POOLED}---\n{PGBOUNCER.replace('= 20', '= x')}", "pgbouncer.ini is not understood"),
+        (f"{POOLED}---\n{PGBOUNCER}{OWN_POOL}", "shop in [databases] has a size"),
+        (DEPLOYMENT.replace("maxSurge: 1", "maxSurge: one"), "is not understood"),
+        (DEPLOYMENT.replace("env:", "args: [--workers, '9']\n          env:"), "the command sets"),
         (POOLED, "its size is not known"),
         ("- a\n- b\n", "not a Kubernetes object"),
         (
@@ -223,8 +252,9 @@ def test_other_arguments_of_gunicorn_are_accepted(project: Path) -> None:
     declare(project, "[server]\nmax_connections = 200\n")
     given = 'env: [{name: GUNICORN_CMD_ARGS, value: "--worker-tmp-dir /tmp"}, '
     assert budget("--manifests", manifests(project, DEPLOYMENT.replace("env: [", given)))["fits"]
-    text = DEPLOYMENT.replace("env: [", given.replace("--worker-tmp-dir /tmp", "-w 9"))
-    assert refusal("--manifests", manifests(project, text))[0] == 2
+    for workers in ("-w 9", "-w9", "--workers=9"):
+        text = DEPLOYMENT.replace("env: [", given.replace("--worker-tmp-dir /tmp", workers))
+        assert refusal("--manifests", manifests(project, text))[0] == 2
 
 
 @pytest.mark.parametrize("text", ["resources: 5", "5", "a: ["])

@@ -1,6 +1,6 @@
 """Compare the connections that a service may open with those that its server allows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -43,12 +43,17 @@ class Pooler:
     replaced: int = 0
 
 
+def as_many_again(replicas: int) -> int:
+    """Return how many a reload replaces: all at once."""
+    return replicas
+
+
 @dataclass(frozen=True)
 class Budget:
     """The connections of one service to one server, of which `aliases` in DATABASES are.
 
-    `replaced` counts the replicas that may exist beside `replicas` while a reload or a deploy
-    replaces workers: by default as many again. `background` counts what processes other than
+    `replaced` returns how many may exist beside so many replicas while a reload or a deploy
+    replaces workers. `background` counts what processes other than
     gunicorn's workers may open, in all replicas together; it is their peak, so a deploy does not
     double it.
     """
@@ -59,7 +64,7 @@ class Budget:
     replicas: int
     usable: int
     background: int = 0
-    replaced: int | None = None
+    replaced: Callable[[int], int] = as_many_again
     pooler: Pooler | None = None
 
     @property
@@ -75,7 +80,8 @@ class Budget:
     @property
     def clients_replacing(self) -> int:
         """The bound of what the service opens while workers are being replaced."""
-        return (self.replicas + self._replaced) * self.per_replica + self.background
+        replicas = self.replicas + self.replaced(self.replicas)
+        return replicas * self.per_replica + self.background
 
     @property
     def steady(self) -> int:
@@ -98,18 +104,13 @@ class Budget:
     def largest_replicas(self) -> int:
         """The most replicas that fit, as everything else is. 0 if none does."""
         most = (self._room - self.background) // self.per_replica
-        most = most // 2 if self.replaced is None else most - self.replaced
-        return max(most, 0)
+        return next((n for n in range(most, 0, -1) if n + self.replaced(n) <= most), 0)
 
     @property
     def largest_slots(self) -> int:
         """The most slots per worker that fit, as everything else is. 0 if none does."""
-        workers = (self.replicas + self._replaced) * self.workers * self.aliases
+        workers = (self.replicas + self.replaced(self.replicas)) * self.workers * self.aliases
         return max((self._room - self.background) // workers, 0)
-
-    @property
-    def _replaced(self) -> int:
-        return self.replicas if self.replaced is None else self.replaced
 
     @property
     def _room(self) -> int:

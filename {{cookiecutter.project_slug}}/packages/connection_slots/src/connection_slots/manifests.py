@@ -7,11 +7,13 @@ connections that one of its pods opens.
 
 import configparser
 import math
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 # Keys of a kustomization.yaml that concern neither the number of pods nor their environment.
 HARMLESS = {"apiVersion", "kind", "resources", "namespace", "labels", "images"}
 
+# What an entry of [databases] or [users] in pgbouncer.ini may set for itself alone.
+OWN_SIZE = re.compile(r"\b(pool_size|reserve_pool(_size)?|pool_mode)\s*=")
+
 RENDER_TAKES = 60  # seconds, at most, for `kubectl kustomize`
 
 Manifest = dict[str, Any]
@@ -31,11 +36,16 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What the manifests run at most."""
+    """What the manifests run at most.
+
+    `replaced` returns how many a deploy may run beside so many replicas. `command` is what the web
+    container starts, if it is not the command of its image.
+    """
 
     replicas: int
-    replaced: int
+    replaced: Callable[[int], int]
     environment: dict[str, str]
+    command: str
     background: int
     pooler: Pooler | None
 
@@ -131,18 +141,22 @@ def _plan(path: str, manifests: list[Manifest]) -> Plan:
         else:
             connections = _declared_connections(manifest)
             if connections:
-                background += connections * sum(_pods(manifest, manifests))
+                pods, replaced = _pods(manifest, manifests)
+                background += connections * (pods + replaced(pods))
     if len(web) != 1:
         raise UnknownBudget(f"{path} has {len(web)} workloads with {COMPONENT}: web, not one")
     if len(poolers) > 1:
         raise UnknownBudget(f"{path} has {len(poolers)} workloads with {COMPONENT}: pgbouncer")
     replicas, replaced = _pods(web[0], manifests)
     pooler = _pooler(poolers[0], manifests) if poolers else None
-    return Plan(replicas, replaced, _environment(web[0], manifests), background, pooler)
+    container = _container(web[0])
+    command = " ".join(map(str, [*container.get("command", ()), *container.get("args", ())]))
+    variables = _environment(container, manifests)
+    return Plan(replicas, replaced, variables, command, background, pooler)
 
 
-def _pods(manifest: Manifest, manifests: list[Manifest]) -> tuple[int, int]:
-    """Return the most pods that a workload wants, and how many a deploy may run beside them."""
+def _pods(manifest: Manifest, manifests: list[Manifest]) -> tuple[int, Callable[[int], int]]:
+    """Return the most pods that a workload wants, and how many a deploy runs beside so many."""
     name, spec = manifest["metadata"]["name"], _spec(manifest)
     replicas = int(spec.get("replicas", spec.get("parallelism", 1)))
     for scaler in manifests:
@@ -156,7 +170,14 @@ def _pods(manifest: Manifest, manifests: list[Manifest]) -> tuple[int, int]:
         )
     if replicas < 1:
         raise UnknownBudget(f"{manifest['kind']} {name} has {replicas} replicas: write 1 or more")
-    return replicas, _replaced(spec, replicas) if manifest["kind"] == "Deployment" else 0
+    replaced = partial(_replaced, spec) if manifest["kind"] == "Deployment" else _none
+    replaced(replicas)  # names what is wrong in the strategy
+    return replicas, replaced
+
+
+def _none(replicas: int) -> int:
+    """Return how many pods a StatefulSet runs beside others: it ends one before it starts one."""
+    return 0
 
 
 def _replaced(spec: Manifest, replicas: int) -> int:
@@ -172,6 +193,8 @@ def _replaced(spec: Manifest, replicas: int) -> int:
     rolling = strategy.get("rollingUpdate") or {}
     surge = _share(rolling.get("maxSurge", "25%"), replicas, math.ceil)
     unavailable = _share(rolling.get("maxUnavailable", "25%"), replicas, math.floor)
+    if not surge and not unavailable:
+        unavailable = 1  # as Kubernetes does: else nothing could be replaced
     patience = spec["template"]["spec"].get("terminationGracePeriodSeconds", 30)
     if spec.get("minReadySeconds", 0) < patience:
         return replicas
@@ -190,13 +213,14 @@ def _spec(manifest: Manifest) -> Any:
     return spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec
 
 
-def _environment(manifest: Manifest, manifests: list[Manifest]) -> dict[str, str]:
-    """Return the variables of the container `web`, or of the first one.
+def _container(manifest: Manifest) -> Manifest:
+    """Return the container `web`, or the first one."""
+    containers: list[Manifest] = manifest["spec"]["template"]["spec"]["containers"]
+    return next((one for one in containers if one["name"] == "web"), containers[0])
 
-    Those that come from a secret or from the pod are empty.
-    """
-    containers = manifest["spec"]["template"]["spec"]["containers"]
-    container = next((one for one in containers if one["name"] == "web"), containers[0])
+
+def _environment(container: Manifest, manifests: list[Manifest]) -> dict[str, str]:
+    """Return the variables of a container. Those of a secret or of the pod are empty."""
     maps = {one["metadata"]["name"]: one for one in manifests if one["kind"] == "ConfigMap"}
     found: dict[str, str] = {}
     for source in container.get("envFrom") or []:
@@ -229,7 +253,7 @@ def _pooler(manifest: Manifest, manifests: list[Manifest]) -> Pooler:
     if len(texts) != 1:
         raise UnknownBudget(f"there are {len(texts)} ConfigMaps with a pgbouncer.ini, not one")
     instances, replaced = _pods(manifest, manifests)
-    return pooler_of(texts[0], instances, replaced)
+    return pooler_of(texts[0], instances, replaced(instances))
 
 
 def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
@@ -243,6 +267,13 @@ def pooler_of(ini: str, instances: int, replaced: int = 0) -> Pooler:
         max_clients = section.getint("max_client_conn", 100)
     except (configparser.Error, KeyError, ValueError) as error:
         raise UnknownBudget(f"pgbouncer.ini is not understood: {error}") from error
+    for name in {"databases", "users"} & set(parser.sections()):
+        for key, value in parser[name].items():
+            if OWN_SIZE.search(value):
+                raise UnknownBudget(
+                    f"pgbouncer.ini: {key} in [{name}] has a size or a mode of its own: use "
+                    "default_pool_size and pool_mode for all"
+                )
     if section.get("pool_mode", "session") != "transaction":
         raise UnknownBudget("pgbouncer.ini has no pool_mode = transaction, the one that bounds")
     return Pooler(instances, pool_size, max_clients, replaced)

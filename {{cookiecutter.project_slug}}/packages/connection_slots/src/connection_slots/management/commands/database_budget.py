@@ -17,7 +17,7 @@ from connection_slots.budget import Budget, Server, UnknownBudget
 from connection_slots.declaration import PATH, Declaration, declaration
 from connection_slots.manifests import Plan, read
 
-SETS_WORKERS = re.compile(r"(^|\s)(-w|--workers)\b")
+SETS_WORKERS = re.compile(r"(^|\s)(-w|--workers\b)")
 UNKNOWN = 2  # the exit code if there is no answer; 1 is a plan that does not fit
 
 # Timeouts that a role has to have behind a pooler, which takes no startup parameters.
@@ -87,9 +87,9 @@ def _server(alias: str, declared: Declaration) -> Server:
     """Return what is declared, or ask the server."""
     limits = declared.server
     if "max_connections" in limits:
-        return Server(limits["max_connections"], limits.get("reserved", 3), declared.services)
+        return Server(**limits, others=declared.services)
     try:
-        return replace(checks.server_of(alias), others=declared.services)
+        return replace(checks.server_of(alias), **limits, others=declared.services)
     except DatabaseError as error:
         raise UnknownBudget(
             f"The server could not be asked: {error}. Without it, write "
@@ -106,6 +106,8 @@ def _budget(alias: str, server: Server, plan: Plan | None, declared: Declaration
         environment = plan.environment
         if SETS_WORKERS.search(environment.get("GUNICORN_CMD_ARGS", "")):
             raise UnknownBudget("GUNICORN_CMD_ARGS sets the workers: use WEB_CONCURRENCY for it")
+        if SETS_WORKERS.search(plan.command):
+            raise UnknownBudget("the command sets the workers: use WEB_CONCURRENCY for it")
         budget = replace(
             budget,
             workers=_number(environment, "WEB_CONCURRENCY", budget.workers),
@@ -115,13 +117,27 @@ def _budget(alias: str, server: Server, plan: Plan | None, declared: Declaration
             background=budget.background + plan.background,
         )
         pooler = plan.pooler or pooler
-        pooled = bool(environment.get("DATABASE_POOLER"))
+        pooled = _is_pooled(alias, environment)
     if pooled and pooler is None:
         raise UnknownBudget(
             "The service uses a pooler, and its size is not known: give --manifests, or write "
             f"instances, pool_size and max_clients into [pgbouncer] of {PATH}"
         )
     return replace(budget, pooler=pooler if pooled else None)
+
+
+def _is_pooled(alias: str, environment: dict[str, str]) -> bool:
+    """Return True if the pods reach the database of `alias` through a pooler."""
+    if not environment.get("DATABASE_POOLER"):
+        return False
+    if getattr(settings, "DATABASE_POOLER", ""):
+        return is_pooled(connections.settings[alias])
+    if len(checks.servers(connections)) > 1:
+        raise UnknownBudget(
+            "which of the servers is behind the pooler is not known: set DATABASE_POOLER for this "
+            "command, too"
+        )
+    return True
 
 
 def _number(environment: dict[str, str], name: str, default: int) -> int:
