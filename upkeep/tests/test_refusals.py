@@ -39,6 +39,16 @@ def hidden(project: Path) -> None:
     uncommitted(project)
 
 
+def skipped(project: Path) -> None:
+    git("update-index", "--skip-worktree", "compose.yaml", cwd=project)
+    (project / "compose.yaml").write_text("of this machine\n")
+
+
+def assumed_unchanged(project: Path) -> None:
+    git("update-index", "--assume-unchanged", "compose.yaml", cwd=project)
+    (project / "compose.yaml").write_text("of this machine\n")
+
+
 def unknown_template(project: Path) -> None:
     text = (project / ".cruft.json").read_text()
     start = text.rindex('"template": ')
@@ -71,6 +81,8 @@ def nothing(project: Path) -> None:
         (no_commit, "update PATH", "has no commit yet"),
         (uncommitted, "update PATH", "has uncommitted changes"),
         (hidden, "update PATH", "has uncommitted changes"),
+        (skipped, "update PATH", "compose.yaml may have changes that git"),
+        (assumed_unchanged, "update PATH", "compose.yaml may have changes that git"),
         (unknown_template, "update PATH", "give it with --template"),
         (unknown_commit, "update PATH", "the template has no version v0"),
         (nothing, "update PATH/missing", "is not a directory"),
@@ -112,6 +124,30 @@ def test_file_where_a_directory_comes_is_in_the_way(tmp_path: Path) -> None:
     result = upkeep("switch", project, "service_kind=web")
     assert (result.code, result.out) == (2, "")
     assert "templates is in the way" in result.err
+    assert files(project) == before
+
+
+def test_failed_write_says_how_to_take_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = service(tmp_path / "project")
+    before = files(project)
+
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.is_relative_to(project):
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        result = upkeep("update", project)
+    assert result.code == 3
+    assert "Permission denied" in result.err
+    assert "`git checkout . && git clean -fd .` takes it back" in result.err
+    git("checkout", ".", cwd=project)
+    git("clean", "-fd", ".", cwd=project)
     assert files(project) == before
 
 

@@ -19,6 +19,7 @@ from upkeep_helpers import (
     files,
     git,
     service,
+    template,
     upkeep,
 )
 
@@ -149,6 +150,31 @@ def test_service_may_be_a_subdirectory(tmp_path: Path) -> None:
     commit(tmp_path / "repository")
     assert upkeep("update", project).code == 0
     assert files(project) == files(baked(NEWEST))
+
+
+def test_command_may_run_in_a_directory_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = service(tmp_path / "project")
+    monkeypatch.chdir(project / "config")
+    assert upkeep("update", "..").code == 0
+    assert files(project) == files(baked(NEWEST))
+
+
+def test_newer_version_is_not_taken_back(tmp_path: Path) -> None:
+    project = service(tmp_path / "project", NEWEST)
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", template(), clone, cwd=tmp_path)
+    commit(clone)  # after the newest release
+    newer = git("rev-parse", "HEAD", cwd=clone).strip()
+    edit(
+        project / ".cruft.json",
+        f'"commit": "{NEWEST}",\n  "context"',
+        f'"commit": "{newer}",\n  "context"',
+    )
+    commit(project)
+    result = upkeep("update", project, "--template", clone)
+    assert (result.code, result.out[:13]) == (0, "Nothing to do")
 
 
 def test_update_twice_changes_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from gunicorn_upkeep.merge import Merge, merge, require_clean
 from gunicorn_upkeep.record import NAME, Record
 from gunicorn_upkeep.template import Template
 
+HALFWAY = 3  # the exit code if files could not be written
 VERBS = {"A": "add", "M": "change", "T": "change", "D": "delete"}
 
 
@@ -63,6 +64,10 @@ class Outcome:
         return "\n".join(lines)
 
 
+class Incomplete(Exception):
+    """A part of the result was written. The message says how to take it back."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that refuses in one line."""
 
@@ -76,7 +81,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="django-gunicorn-upkeep",
         description="Update a generated service, or change its answers. Nothing is committed.",
-        epilog="Exit: 0 merged, or nothing to do; 1 merged with conflicts; 2 refused, unchanged.",
+        epilog="Exit: 0 merged, or nothing to do; 1 merged with conflicts; 2 refused, unchanged; "
+        "3 stopped halfway.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     update = commands.add_parser("update", help="merge another version of the template")
@@ -110,6 +116,7 @@ def _perform(options: argparse.Namespace, project: Path, workspace: Path) -> Out
 
     Raises:
         Refused: The input is bad. Nothing was changed.
+        Incomplete: Files could not be written.
     """
     recorded = record.read(project)
     require_clean(project)
@@ -122,7 +129,7 @@ def _perform(options: argparse.Namespace, project: Path, workspace: Path) -> Out
         new, given = old, _answers(options.answers)
         new.check(given)
     else:
-        name = template.tag(options.to) if options.to else template.newest()
+        name = template.tag(options.to) if options.to else template.newest(old.name)
         new, given = template.version(name), {}
     answers = recorded.answers | given
     changed = {name: value for name, value in given.items() if recorded.answers.get(name) != value}
@@ -137,8 +144,14 @@ def _perform(options: argparse.Namespace, project: Path, workspace: Path) -> Out
         name: str(context[name]) for name in new.prompts() if name in added & context.keys()
     }
     if not options.dry_run:
-        merged.apply()
-        _write(project, recorded, options.template, new.name, context)
+        try:
+            merged.apply()
+            _write(project, recorded, options.template, new.name, context)
+        except (Refused, OSError, KeyboardInterrupt) as error:
+            raise Incomplete(
+                f"stopped halfway ({str(error) or 'interrupted'}): in {project}, "
+                "`git checkout . && git clean -fd .` takes it back"
+            ) from error
     return Outcome(old.name, new.name, changed, defaults, merged)
 
 
@@ -161,6 +174,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Refused as refusal:
         print(f"django-gunicorn-upkeep: {refusal}", file=sys.stderr)
         return 2
+    except Incomplete as incomplete:
+        print(f"django-gunicorn-upkeep: {incomplete}", file=sys.stderr)
+        return HALFWAY
     print(outcome.as_json() if options.json else outcome.as_text(options.dry_run))
     return 1 if outcome.merged and outcome.merged.conflicts else 0
 

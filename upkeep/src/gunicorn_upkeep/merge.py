@@ -15,7 +15,7 @@ def require_clean(project: Path) -> None:
     """Check that the service is in git and has no change that is not committed.
 
     Raises:
-        Refused: It is not in git, has no commit, or has such a change.
+        Refused: It is not in git, has no commit, has such a change, or may hide one.
     """
     if git.run("rev-parse", "--is-inside-work-tree", cwd=project).stdout.strip() != "true":
         raise Refused(f"{project} is not in a git repository")
@@ -24,6 +24,14 @@ def require_clean(project: Path) -> None:
     # Also where the user's configuration hides untracked files: a new file could replace one.
     if git.output("status", "--porcelain", "--untracked-files=normal", "--", ".", cwd=project):
         raise Refused(f"{project} has uncommitted changes: commit or stash them first")
+    listed = git.output("ls-files", "-v", "-z", "--", ".", cwd=project)
+    for line in filter(None, listed.split("\0")):
+        flag, path = line[0], line[2:]
+        if (flag == "S" or flag.islower()) and (project / path).exists():
+            raise Refused(
+                f"{path} may have changes that git was told not to see: take back skip-worktree or "
+                "assume-unchanged with `git update-index`"
+            )
 
 
 @dataclass
@@ -90,7 +98,14 @@ class Scratch:
         }
         isolation = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
         options = f"--git-dir={self.directory}"
-        return git.output(options, *arguments, environment=identity | isolation, given=given)
+        # In the caller's directory, git would take paths as below that.
+        return git.output(
+            options,
+            *arguments,
+            cwd=self.directory,
+            environment=identity | isolation,
+            given=given,
+        )
 
     def add(self, directory: Path) -> str:
         """Add all files of a directory, and return the id of its tree."""

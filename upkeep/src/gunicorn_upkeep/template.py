@@ -108,8 +108,10 @@ class Template:
         if done.returncode:
             raise Refused(f"template {address} cannot be cloned: {git.reason(done)}")
 
-    def newest(self) -> str:
-        """Return the newest release among the tags, such as v1.2.0.
+    def newest(self, present: str) -> str:
+        """Return the newest release among the tags, such as v1.2.0, or `present` if that is newer.
+
+        A service may be at a commit after the release, or at a candidate for the next one.
 
         Raises:
             Refused: No tag is one.
@@ -118,7 +120,9 @@ class Template:
         releases = [tag for tag in tags.splitlines() if re.fullmatch(r"v\d+(\.\d+)*", tag)]
         if not releases:
             raise Refused("the template has no tagged version")
-        return releases[0]
+        commit = self._commit(f"refs/tags/{present}") or self._commit(present)
+        contains = "merge-base", "--is-ancestor", f"refs/tags/{releases[0]}", commit
+        return releases[0] if git.run(*contains, cwd=self.clone).returncode else present
 
     def tag(self, version: str) -> str:
         """Return the tag of a version that is given as 1.2.0 or v1.2.0.
