@@ -151,8 +151,30 @@ MUTANTS = [
     ),
     Mutant(
         "shared connection given away",
-        (("backend/base.py", "        if self._sharing:\n            return False\n", ""),),
+        (
+            (
+                "backend/base.py",
+                "        if self._sharing:\n            self._pins -= 1\n",
+                "        if False:\n",
+            ),
+        ),
         "test_backend.py::test_shared_connection_belongs_to_nobody_else",
+    ),
+    Mutant(
+        "slot that a finalizer releases at the end of a request",
+        (("slots.py", "        wrapper.pin()\n", "        pass\n"),),
+        "test_backend.py::test_finalizer_at_the_end_of_a_request_releases_nothing",
+    ),
+    Mutant(
+        "commit without the slot",
+        (
+            (
+                "backend/base.py",
+                "            self._hold_idle_slot(pool)\n            return",
+                "            return",
+            ),
+        ),
+        "test_backend.py::test_idle_slot_is_held_for_methods_that_do_not_ask",
     ),
     Mutant(
         "slot of an ended thread lost",

@@ -13,7 +13,7 @@ from django.db import connection, connections
 
 from connection_slots import slots
 from connection_slots.asgi import RECEIVERS, KeptThread, SlotsApplication
-from tests.package.slots.conftest import ask
+from tests.package.slots.conftest import ask, wait_for
 
 pytestmark = pytest.mark.skipif(
     type(threading.Lock()).__module__ != "_thread", reason="ASGI runs on OS threads"
@@ -133,7 +133,7 @@ def test_transaction_of_a_request_is_not_seen_by_the_next(pool: Any) -> None:
         return bool(await sync_to_async(ask)("SELECT pg_current_xact_id_if_assigned() IS NULL"))
 
     assert serve(view, requests=3) == [True] * 3
-    assert pool.counts()["free"] == 2
+    wait_for(lambda: pool.counts()["free"] == 2, "slots that were held to be given up")
 
 
 def test_task_after_its_request_frees_its_slot(pool: Any) -> None:
@@ -149,6 +149,50 @@ def test_task_after_its_request_frees_its_slot(pool: Any) -> None:
 
     serve(view, requests=3)
     assert pool.counts()["held"] == 0
+
+
+def test_task_may_outlive_its_request(pool: Any) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        async def work() -> int:
+            await asyncio.sleep(0.2)
+            return int(await sync_to_async(ask)())
+
+        tasks.append(asyncio.create_task(work()))
+
+    async def main() -> None:
+        await SlotsApplication(application)({"type": "http"}, None, None)
+        assert await tasks[0] > 0
+        assert pool.counts()["held"] == 0
+
+    tasks: list[asyncio.Task[int]] = []
+    asyncio.run(main())
+
+
+def test_open_cursor_is_ended_on_its_thread(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    end_request = KeptThread.end_request
+
+    def noting(thread: KeptThread) -> None:
+        ended.append(threading.get_ident())
+        end_request(thread)
+
+    def work() -> int:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        cursors.append(cursor)
+        return threading.get_ident()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        ended.append(await sync_to_async(work)())
+
+    async def main() -> None:
+        await SlotsApplication(application)({"type": "http"}, None, None)
+
+    cursors: list[Any] = []
+    monkeypatch.setattr(KeptThread, "end_request", noting)
+    asyncio.run(main())
+    wait_for(lambda: pool.counts()["free"] == 2, "the slot of the cursor to be given up")
+    assert ended[0] == ended[1]
 
 
 def test_call_that_was_cancelled_in_the_queue_is_forgotten() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import Error, connection, connections, transaction
+from django.db.backends.postgresql import base as postgresql
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.signals import connection_created
 
 from connection_slots import slots
+from connection_slots.backend.base import SlotsMixin
 from connection_slots.errors import DatabaseUnavailable, SlotTimeout
 from tests.package.slots.conftest import Actor, ask, held, result, wait_for
 
@@ -190,6 +192,43 @@ def test_released_wrapper_does_not_answer_for_another(pool: Any, actor: NewActor
     assert third.do(ask, "SELECT to_regclass('unseen') IS NOT NULL") is True
     third.do(lambda: connection.rollback())
     third.do(lambda: transaction.set_autocommit(True))
+
+
+@pytest.mark.parametrize("name", ["commit", "rollback", "is_usable"])
+def test_idle_slot_is_held_for_methods_that_do_not_ask(
+    pool: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask()
+    seen = []
+
+    def note(wrapper: Any) -> bool:
+        seen.append((held(), wrapper.connection is not None))
+        return True
+
+    monkeypatch.setattr(postgresql.DatabaseWrapper, name, note)
+    assert held() == 0
+    getattr(connection, name)()
+    assert seen == [(1, True)]
+    assert held() == 0
+
+
+def test_finalizer_at_the_end_of_a_request_releases_nothing(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot was in the list of the free ones and in that of the idle ones, for two owners."""
+    cursors = [connection.cursor()]
+    cursors[0].execute("SELECT 1")
+    end = SlotsMixin.end_request
+
+    def collect_first(wrapper: Any, has_slot: bool) -> bool:
+        cursors.clear()
+        gc.collect()
+        return bool(end(wrapper, has_slot))
+
+    monkeypatch.setattr(SlotsMixin, "end_request", collect_first)
+    slots.end_request()
+    assert not cursors
+    assert (pool.counts()["free"], pool.counts()["idle"]) == (2, 0)
 
 
 def test_busy_slots_time_out(pool: Any, actor: NewActor) -> None:

@@ -114,6 +114,19 @@ def test_asgiref_uses_the_given_executors(monkeypatch: pytest.MonkeyPatch) -> No
         assert asyncio.run(names()) == ["single_0", "given_0"]
 
 
+def test_asgiref_refuses_calls_after_the_end_of_a_context() -> None:
+    async def ended() -> ThreadSensitiveContext:
+        context = ThreadSensitiveContext(executor=given)
+        async with context:
+            assert SyncToAsync.context_to_thread_executor[context] is given
+        return context
+
+    with ThreadPoolExecutor(1) as given:
+        context = asyncio.run(ended())
+    assert context._exited
+    assert context not in SyncToAsync.context_to_thread_executor
+
+
 @pytest.mark.skipif(not is_psycopg3, reason="psycopg2's named cursors use cursor_factory")
 def test_class_of_a_server_side_cursor_can_be_assigned(django: Any) -> None:
     cursor = django.create_cursor("private")

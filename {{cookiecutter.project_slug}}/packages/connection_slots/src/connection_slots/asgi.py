@@ -97,12 +97,13 @@ class SlotsApplication:
             self._loop.set_default_executor(EndingThreads())
         thread = self._idle.pop() if self._idle else KeptThread()
         try:
-            async with ThreadSensitiveContext(executor=thread):
+            async with RequestContext(executor=thread):
                 await self.application(scope, receive, send)
         finally:
             # A cancelled request leaves its view running: the thread serves nobody else before
-            # that has ended too.
-            if thread.is_idle():
+            # that has ended too. And a slot that is still held is given up on the thread, where a
+            # finalizer could release it at the same time.
+            if thread.is_idle() and not thread.holds_slot():
                 thread.end_request()
                 self._keep(thread)
             else:
@@ -114,6 +115,19 @@ class SlotsApplication:
             self._idle.append(thread)
         else:
             thread.shutdown(wait=False)
+
+
+class RequestContext(ThreadSensitiveContext):
+    """A context that the tasks of a request may outlive, as with Django's own handler.
+
+    What they call then runs on the thread of what belongs to no request.
+    """
+
+    async def __aexit__(self, *error: Any) -> None:
+        """Leave the context."""
+        await super().__aexit__(*error)  # type: ignore[no-untyped-call]
+        self._exited = False
+        SyncToAsync.context_to_thread_executor[self] = SyncToAsync.single_thread_executor
 
 
 class KeptThread(ThreadPoolExecutor):
@@ -128,11 +142,15 @@ class KeptThread(ThreadPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn` on the thread."""
         self._submitted += 1
-        return super().submit(self._run, fn, args, kwargs)
+        return super().submit(self._run, [(fn, args, kwargs)])
 
     def is_idle(self) -> bool:
         """Return True if all that was submitted has ended."""
         return self._submitted == self._done
+
+    def holds_slot(self) -> bool:
+        """Return True if a cursor, a transaction or a changed session was left open."""
+        return self._owner is not None and self._owner.holders > 0
 
     def end_request(self) -> None:
         """Give up the slot of the thread. Call it on the thread, or while that is idle."""
@@ -143,13 +161,19 @@ class KeptThread(ThreadPoolExecutor):
         """Forget calls that were cancelled before they began. Nothing may be running."""
         self._submitted = self._done = 0
 
-    def _run(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _run(self, calls: list[tuple[Callable[..., Any], Any, Any]]) -> Any:
+        """Run the one call in `calls`, and drop it before the thread counts as idle.
+
+        What is collected with it may end a cursor, which releases the slot.
+        """
         if self._owner is None:
             self._owner = slots.current_owner()
         self._owner.serving = True
+        fn, args, kwargs = calls.pop()
         try:
             return fn(*args, **kwargs)
         finally:
+            del fn, args, kwargs
             self._done += 1
 
 

@@ -167,10 +167,12 @@ def end_request(owner: Owner | None = None) -> None:
     if now is None or now.pid != os.getpid():
         owner.reset()
         return
+    used, shared = list(owner.used), set()
+    for wrapper in used:
+        wrapper.pin()
     has_slot = owner.holders > 0 or now.claim(owner)
-    shared = set()
     try:
-        for wrapper in list(owner.used):
+        for wrapper in used:
             if not wrapper.end_request(has_slot):
                 shared.add(wrapper)
     finally:

@@ -12,11 +12,11 @@ import os
 import random
 import traceback
 from _thread import get_ident
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 from weakref import ref
 
 from django.db.backends.postgresql import base as postgresql
@@ -45,6 +45,8 @@ OUTAGE_FORGOTTEN = 15.0
 
 # Seconds that a request may leave its connection idle before the socket is looked at again.
 LOOK_AGAIN = 1.0
+
+Result = TypeVar("Result")
 
 if TYPE_CHECKING:
 
@@ -148,13 +150,15 @@ class SlotsMixin(_Base):
                 slot.resources.pop(key).close()  # of a copy() whose owner has lost the slot
         session = slot.resources.get(self.alias)
         if session is not None:
-            if session.wrapper is not None:
-                if session.wrapper.holds_slot:  # a copy() of this wrapper, in the same thread
+            left = session.wrapper  # the last one did not end its request with this slot
+            if left is not None:
+                if left is not self and left.holds_slot:  # a copy() of it, in the same thread
                     self._connect_in_slot(f"{self.alias} {id(self)}")
                     return
                 session.detach()
             if (
-                session.target == self._target()
+                (left is None or session.is_unchanged())
+                and session.target == self._target()
                 and not self._is_expired(session)
                 and self._is_usable(session)
             ):
@@ -284,14 +288,18 @@ class SlotsMixin(_Base):
 
     # The end of a request
 
+    def pin(self) -> None:
+        """Keep the slot until end_request(): a finalizer may want to release it."""
+        self._pins += 1
+
     def end_request(self, has_slot: bool) -> bool:
         """Leave the slot's session clean for its next owner. Return False while it is shared.
 
         Without the slot, the session belongs to another owner already, and is not touched.
         """
         if self._sharing:
+            self._pins -= 1
             return False
-        self._pins += 1
         session = self._session
         if has_slot and session is not None:
             reason = self._reason_to_close(session)
@@ -357,15 +365,16 @@ class SlotsMixin(_Base):
         """Connect. While the first failure is recent, try again.
 
         Raises DatabaseUnavailable when the server cannot be reached, refuses or does not answer:
-        within RESTART_TAKES + connect_timeout seconds.
+        within RESTART_TAKES + connect_timeout seconds, also while others can connect.
         """
+        began = monotonic()
         while True:
             try:
                 raw = self._connect_once(conn_params)
                 if is_pooled(self.settings_dict):
                     _ask(raw)
             except (self.Database.OperationalError, DatabaseUnavailable) as error:
-                if _outage_lasts(self.alias) > RESTART_TAKES:
+                if max(_outage_lasts(self.alias), monotonic() - began) > RESTART_TAKES:
                     raise DatabaseUnavailable(*error.args) from error
                 # At random, so that the requests do not all return at once.
                 sleep(random.uniform(0.05, 0.2))  # noqa: S311
@@ -548,13 +557,36 @@ class SlotsMixin(_Base):
 
     def commit(self) -> None:
         """Commit, and release the slot."""
-        super().commit()
-        self.release_if_idle()
+        self._in_slot(super().commit)
 
     def rollback(self) -> None:
         """Roll back, and release the slot."""
-        super().rollback()
-        self.release_if_idle()
+        self._in_slot(super().rollback)
+
+    def is_usable(self) -> bool:
+        """Return True if the connection answers."""
+        return self._in_slot(super().is_usable)
+
+    def _in_slot(self, call: Callable[[], Result]) -> Result:
+        """Call one of Django's methods that use the connection without asking for it.
+
+        An idle slot is held meanwhile. If another owner has it, this wrapper has no connection
+        any more, and Django's method does nothing.
+        """
+        pool = slots.pool
+        if pool is None or self._held or self._session is None:
+            result = call()
+            self.release_if_idle()
+            return result
+        request = self._requests
+        self._pins += 1
+        try:
+            self._hold_idle_slot(pool)
+            return call()
+        finally:
+            if request == self._requests:
+                self._pins -= 1
+                self.release_if_idle()
 
     def _commit(self) -> None:
         with self._round_trip("COMMIT"):
