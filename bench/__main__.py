@@ -31,10 +31,8 @@ from devdb import DevdbError
 WHOLE = ROOT / "docs" / "benchmarks"
 PARTIAL = ROOT / ".bench"
 FIGURES = "figures.json"
-FAILURES = (
-    *(OSError, ValueError, Unavailable, WrkFailed),
-    *(CommandFailed, DevdbError, psycopg.Error),
-)
+FAILURES = (OSError, ValueError, Unavailable, WrkFailed, CommandFailed, DevdbError, psycopg.Error)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST = 3600  # rounds or seconds
 INTERRUPTED = 130  # as a shell reports Ctrl-C
 
@@ -47,7 +45,7 @@ def main() -> int:
         return 0
     plan = plan_of(arguments)
     output = arguments.output or (WHOLE if plan == Plan() else PARTIAL)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
         if not arguments.report:
@@ -65,7 +63,7 @@ def main() -> int:
 
 def interrupt(*_: Any) -> None:
     """Raise KeyboardInterrupt, and ignore further signals: the servers still have to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -99,7 +97,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures")
     arguments = parser.parse_args()
     for name in ("rounds", "seconds"):
-        if getattr(arguments, name) not in (None, *range(1, LONGEST + 1)):
+        given = getattr(arguments, name)
+        if given is not None and not 1 <= given <= LONGEST:
             parser.error(f"--{name} has to be between 1 and {LONGEST}")
     if arguments.output and arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"--output {arguments.output} is no directory")

@@ -36,17 +36,18 @@ class Environments:
         """
         project = self.project(configuration.project)
         if configuration.requirements:
-            project.run("uv", "pip", "install", *_python(project), *configuration.requirements)
+            python = str(_python(project))
+            project.run("uv", "pip", "install", "--python", python, *configuration.requirements)
 
     def versions(self, configuration: Configuration) -> dict[str, str]:
         """Return the releases of all that is installed, by name. Raise CommandFailed."""
         project = self.project(configuration.project)
-        option, python = _python(project)
-        listed = project.run("uv", "pip", "list", "--format=freeze", option, python).stdout
+        python = str(_python(project))
+        listed = project.run("uv", "pip", "list", "--format=freeze", "--python", python).stdout
         pairs = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
         return {"Python": project.run(python, "--version").stdout.split()[-1], **pairs}
 
 
-def _python(project: Project) -> tuple[str, str]:
-    """Return the option that makes uv use the project's environment."""
-    return "--python", str(project.directory / ".venv" / "bin" / "python")
+def _python(project: Project) -> Path:
+    """Return the Python of the project: uv may find another one."""
+    return project.directory / ".venv" / "bin" / "python"

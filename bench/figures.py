@@ -96,9 +96,10 @@ class Figures:
         runs = self.raw["runs"]
         return float(statistics.median(run["samples"] / len(run["each_second"]) for run in runs))
 
-    def peak(self, name: str) -> int:
-        """Return the most connections that a configuration had under any load but the minute."""
-        runs = [run for run in self.raw["runs"] if run["configuration"] == name]
+    def peak(self, name: str, load: Load | None = None) -> int:
+        """Return the most connections under `load`, or under any but the minute."""
+        every = (run for run in self.raw["runs"] if run["configuration"] == name)
+        runs = self.runs(name, load) if load else every
         return max((int(run["peak"]) for run in runs), default=0)
 
     def failed(self, name: str, load: Load) -> Counter[str]:

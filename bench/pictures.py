@@ -1,6 +1,5 @@
 """The pictures, each for light and for dark pages."""
 
-import statistics
 from pathlib import Path
 
 import matplotlib as mpl
@@ -68,25 +67,22 @@ def minute(figures: Figures) -> Figure:
 
 def mixed(figures: Figures) -> Figure:
     """Draw the requests served while each waits for another service, with the connections."""
-    names = figures.measured(MIXED)
-    groups = [figures.raw["configurations"][name]["group"] for name in names]
+    measured = {name: rates for name in figures.names if (rates := figures.spread(name, MIXED))}
+    groups = [figures.raw["configurations"][name]["group"] for name in measured]
     # Only those of one worker class are compared, so there is space between the classes.
-    rows = [row + 0.7 * len(set(groups[: row + 1])) for row in range(len(names))]
+    rows = [row + 0.7 * len(set(groups[: row + 1])) for row in range(len(groups))]
     figure = Figure(figsize=(9, 0.28 * rows[-1] + 1.5), layout="constrained")
     axes = figure.subplots()
     ideal = MIXED.clients / OTHER_SERVICE
-    for row, name in zip(rows, names, strict=True):
-        runs = figures.runs(name, MIXED)
-        rates, peak = [run["rate"] for run in runs], max(run["peak"] for run in runs)
+    for row, (name, rates) in zip(rows, measured.items(), strict=True):
         ours = name in figures.services
-        median = statistics.median(rates)
-        axes.barh(row, median, color=OURS if ours else PEER, height=0.7)
-        text = f"{median:.0f}/s on {peak} connections"
+        axes.barh(row, rates.median, color=OURS if ours else PEER, height=0.7)
+        text = f"{rates.median:.0f}/s on {figures.peak(name, MIXED)} connections"
         weight = "bold" if ours else "normal"
         axes.text(1.02 * ideal, row, text, va="center", fontweight=weight)
-        axes.plot([min(rates), max(rates)], [row, row], color="C7", linewidth=1)
+        axes.plot([rates.low, rates.high], [row, row], color="C7", linewidth=1)
     axes.axvline(ideal, linestyle=":", linewidth=1, color="C7")
-    axes.set_yticks(rows, names)
+    axes.set_yticks(rows, list(measured))
     axes.invert_yaxis()
     axes.set_xticks(range(0, round(ideal) + 1, 100))
     axes.set_xlim(0, 1.5 * ideal)  # room for the text

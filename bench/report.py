@@ -74,9 +74,8 @@ def releases(figures: Figures) -> dict[str, str]:
 
 def cell(figures: Figures, name: str, load: Load) -> str:
     """Return requests per second and the connections that were open, or nothing."""
-    peak = max((run["peak"] for run in figures.runs(name, load)), default=0)
     measured = rate(figures, name, load)
-    return f"{measured} on {peak}" if measured else ""
+    return f"{measured} on {figures.peak(name, load)}" if measured else ""
 
 
 def rate(figures: Figures, name: str, load: Load) -> str:

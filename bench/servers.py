@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from baking.pgbouncer import MISSING, PgBouncer, is_installed, pgbouncer
+from baking.pgbouncer import PgBouncer, pgbouncer
 from baking.project import Project
 from bench.configurations import WORKERS, Configuration
 from bench.environments import Unavailable
@@ -127,8 +127,6 @@ def _between(configuration: Configuration, url: str) -> Iterator[PgBouncer | Non
     if not configuration.pgbouncer:
         yield None
         return
-    if not is_installed():
-        raise Unavailable(MISSING)
     quiet = {"log_connections": "0", "log_disconnections": "0"}
     with pgbouncer(url, configuration.bound or 0, **quiet) as bouncer:
         yield bouncer

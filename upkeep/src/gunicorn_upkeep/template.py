@@ -120,8 +120,7 @@ class Template:
         releases = [tag for tag in tags.splitlines() if re.fullmatch(r"v\d+(\.\d+)*", tag)]
         if not releases:
             raise Refused("the template has no tagged version")
-        commit = self._commit(f"refs/tags/{present}") or self._commit(present)
-        contains = "merge-base", "--is-ancestor", f"refs/tags/{releases[0]}", commit
+        contains = "merge-base", "--is-ancestor", f"refs/tags/{releases[0]}", self._find(present)
         return releases[0] if git.run(*contains, cwd=self.clone).returncode else present
 
     def tag(self, version: str) -> str:
@@ -141,13 +140,17 @@ class Template:
         Raises:
             Refused: The template does not have it.
         """
-        commit = self._commit(f"refs/tags/{name}") or self._commit(name)
+        commit = self._find(name)
         if not commit:
             raise Refused(f"the template has no version {name}, which .cruft.json names")
         directory = self.workspace / f"template-{commit}"
         if not directory.exists():
             git.output("worktree", "add", "--quiet", "--detach", directory, commit, cwd=self.clone)
         return Version(name, directory / self.directory)
+
+    def _find(self, name: str) -> str:
+        """Return the hash of the commit of a tag, or of a commit, or nothing."""
+        return self._commit(f"refs/tags/{name}") or self._commit(name)
 
     def _commit(self, name: str) -> str:
         """Return the hash of the commit of a reference, or nothing if it does not exist."""

@@ -276,11 +276,17 @@ class SlotsMixin(_Base):
     @contextmanager
     def hold(self) -> Iterator[Any]:
         """Hold the slot for the block, and yield the driver connection."""
+        with self._pinned():
+            self.ensure_connection()
+            yield self.connection
+
+    @contextmanager
+    def _pinned(self) -> Iterator[None]:
+        """Keep the slot for the block, and release it after that if nothing else needs it."""
         request = self._requests
         self._pins += 1
         try:
-            self.ensure_connection()
-            yield self.connection
+            yield
         finally:
             if request == self._requests:  # else the end of the request has ended this block
                 self._pins -= 1
@@ -535,14 +541,8 @@ class SlotsMixin(_Base):
 
     def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
         """Set autocommit, and release the slot if that ended a transaction."""
-        request = self._requests
-        self._pins += 1
-        try:
+        with self._pinned():
             super().set_autocommit(*args, **kwargs)
-        finally:
-            if request == self._requests:
-                self._pins -= 1
-                self.release_if_idle()
 
     def run_and_clear_commit_hooks(self) -> None:
         """Run the hooks without the slot: set_autocommit() has pinned it."""
@@ -578,15 +578,9 @@ class SlotsMixin(_Base):
             result = call()
             self.release_if_idle()
             return result
-        request = self._requests
-        self._pins += 1
-        try:
+        with self._pinned():
             self._hold_idle_slot(pool)
             return call()
-        finally:
-            if request == self._requests:
-                self._pins -= 1
-                self.release_if_idle()
 
     def _commit(self) -> None:
         with self._round_trip("COMMIT"):

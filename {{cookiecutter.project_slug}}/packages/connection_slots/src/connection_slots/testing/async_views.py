@@ -55,6 +55,7 @@ async def task(request: HttpRequest) -> HttpResponse:
 
 async def signals(request: HttpRequest) -> JsonResponse:
     """Answer how many requests have started and finished in this process."""
+    await asyncio.sleep(0.5)  # a client has its answer before the request is finished
     return JsonResponse({name: _signals[name] for name in ("started", "finished")})
 
 

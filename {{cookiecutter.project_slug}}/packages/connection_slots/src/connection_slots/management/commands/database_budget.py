@@ -104,10 +104,10 @@ def _budget(alias: str, server: Server, plan: Plan | None, declared: Declaration
     pooled = is_pooled(connections.settings[alias])
     if plan is not None:
         environment = plan.environment
-        if SETS_WORKERS.search(environment.get("GUNICORN_CMD_ARGS", "")):
-            raise UnknownBudget("GUNICORN_CMD_ARGS sets the workers: use WEB_CONCURRENCY for it")
-        if SETS_WORKERS.search(plan.command):
-            raise UnknownBudget("the command sets the workers: use WEB_CONCURRENCY for it")
+        arguments = environment.get("GUNICORN_CMD_ARGS", "")
+        for place, text in (("GUNICORN_CMD_ARGS", arguments), ("the command", plan.command)):
+            if SETS_WORKERS.search(text):
+                raise UnknownBudget(f"{place} sets the workers: use WEB_CONCURRENCY for it")
         budget = replace(
             budget,
             workers=_number(environment, "WEB_CONCURRENCY", budget.workers),
