@@ -15,6 +15,11 @@ from selenium import webdriver
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import (
+    text_to_be_present_in_element,
+    url_to_be,
+)
+from selenium.webdriver.support.wait import WebDriverWait
 
 from baking.combinations import ROOT, Combination
 from baking.project import Project
@@ -127,16 +132,18 @@ def test_user_signs_in_and_adds_a_note(
     browser.get(site)
     browser.find_element(By.LINK_TEXT, "Notes").click()
     submit(browser, username=USER, password=PASSWORD)
-    assert browser.current_url == f"{site}/notes/"
+    wait = WebDriverWait(browser, DEADLINE)
+    wait.until(url_to_be(f"{site}/notes/"))
     submit(browser, text="The first note of this service")
-    note = browser.find_element(By.CSS_SELECTOR, "main li")
-    assert note.text.startswith("The first note of this service")
+    # A click may return before the browser leaves a page that has the same element.
+    note = By.CSS_SELECTOR, "main li"
+    wait.until(text_to_be_present_in_element(note, "The first note of this service"))
     assert_styles_are_loaded(browser)
     if pytestconfig.getoption("--write-docs"):
         browser.save_screenshot(str(SCREENSHOT))
 
     browser.find_element(By.LINK_TEXT, "Admin").click()
-    assert "Site administration" in browser.find_element(By.ID, "content").text
+    wait.until(text_to_be_present_in_element((By.ID, "content"), "Site administration"))
     assert_styles_are_loaded(browser)
     browser.find_element(By.LINK_TEXT, "Notes").click()
     assert "The first note" in browser.find_element(By.ID, "result_list").text
