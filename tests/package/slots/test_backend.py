@@ -590,6 +590,17 @@ def test_copy_leaves_no_connection_after_a_take_over(pool: Any, actor: NewActor)
     assert sum(len(slot.resources) for slot in pool.slots) <= 2
 
 
+def test_owner_finds_the_slot_that_a_waiter_put_back(pool: Any) -> None:
+    before = ask()
+    slot = slots.current_owner().slot
+    assert slot is not None
+    pool._idle.pop(slot)  # as a waiter does, which then sees that the slot was used meanwhile
+    slots.end_request()
+    pool._idle[slot] = True
+    assert ask() == before
+    assert len(slot.resources) == 1
+
+
 @pytest.mark.skipif(is_psycopg3, reason="psycopg2's cursor classes")
 def test_cursor_class_of_a_caller_is_tracked(pool: Any) -> None:
     from psycopg2.extras import RealDictCursor

@@ -155,6 +155,27 @@ def test_failed_connect_is_unavailable(
     assert is_unavailable(error)
 
 
+def connect_to_closed_port() -> None:
+    """Connect a copy whose server is not there. Others go on with theirs."""
+    copy = connection.copy()
+    copy.settings_dict["PORT"] = "1"
+    with copy.cursor():
+        pass
+
+
+def test_failing_connect_gives_up_while_others_connect(
+    pool: Any, actor: NewActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connection_slots.backend.base.RESTART_TAKES", 0.5)
+    outcome = actor().start(connect_to_closed_port)
+    give_up = time.monotonic() + 5
+    while outcome.empty() and time.monotonic() < give_up:
+        ask()
+        connection.close()
+    assert not outcome.empty()
+    assert isinstance(raised(lambda: result(outcome)), DatabaseUnavailable)
+
+
 def test_slot_timeout_is_unavailable(pool: Any, actor: NewActor) -> None:
     pool.timeout = 0.1
     for one in (actor(), actor()):
