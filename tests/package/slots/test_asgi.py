@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.db import connection, connections
 
 from connection_slots import slots
 from connection_slots.asgi import RECEIVERS, KeptThread, SlotsApplication
-from tests.package.slots.conftest import ask, wait_for
+from tests.package.slots.conftest import DEADLINE, ask, wait_for
 
 pytestmark = pytest.mark.skipif(
     type(threading.Lock()).__module__ != "_thread", reason="ASGI runs on OS threads"
@@ -81,19 +80,24 @@ def test_threads_are_kept(pool: Any) -> None:
 
 
 def test_waiting_request_holds_no_slot(pool: Any) -> None:
+    waiting: set[int] = set()
+    all_wait = asyncio.Event()
+
     async def view() -> None:
         await sync_to_async(ask)()
-        await asyncio.sleep(0.3)
+        waiting.add(len(waiting))
+        if len(waiting) == 20:
+            all_wait.set()
+        await asyncio.wait_for(all_wait.wait(), DEADLINE)
         await sync_to_async(ask)()
 
-    began = time.monotonic()
     serve(view, requests=20, together=True)
-    assert time.monotonic() - began < 2.0  # ten rounds of two slots would take three seconds
+    assert pool.counts()["free"] == 2
 
 
 def test_second_thread_needs_no_second_slot(pool: Any) -> None:
     """As Django's error pages, which run on another thread than the view."""
-    pool.timeout = 1.0
+    pool.timeout = 5.0
 
     async def view() -> None:
         await sync_to_async(ask)()
@@ -104,8 +108,12 @@ def test_second_thread_needs_no_second_slot(pool: Any) -> None:
 
 
 def test_cancelled_request_frees_its_slot_when_its_view_has_ended(pool: Any) -> None:
+    started, end = threading.Event(), threading.Event()
+
     def slow() -> None:
-        ask("SELECT pg_sleep(0.5)")
+        with connection.cursor():
+            started.set()
+            end.wait(DEADLINE)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await sync_to_async(slow)()
@@ -113,11 +121,13 @@ def test_cancelled_request_frees_its_slot_when_its_view_has_ended(pool: Any) -> 
     async def main() -> None:
         wrapped = SlotsApplication(application)
         task = asyncio.create_task(wrapped({"type": "http"}, None, None))
-        await asyncio.sleep(0.2)
+        while not started.is_set():
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert pool.counts()["held"] == 1
+        end.set()
         for _ in range(100):
             if pool.counts()["free"] == 2:
                 break

@@ -268,7 +268,7 @@ def test_end_of_request_closes_what_is_too_old(pool: Any) -> None:
 def test_connection_that_the_server_closed_is_replaced(pool: Any, actor: NewActor) -> None:
     pid = ask()
     slots.end_request()
-    ask("SELECT pg_terminate_backend(%s)", [pid], using="other")
+    ask("SELECT pg_terminate_backend(%s, 5000)", [pid], using="other")
     time.sleep(0.1)
     assert ask() != pid
 

@@ -31,7 +31,7 @@ from connection_slots.errors import (
     mark_connection_lost,
 )
 from connection_slots.middleware import DatabaseUnavailableMiddleware
-from tests.package.slots.conftest import Actor, ask, result
+from tests.package.slots.conftest import Actor, ask, result, wait_for
 
 NewActor = Callable[[], Actor]
 
@@ -125,7 +125,8 @@ def test_backend_terminated_during_a_query_is_unavailable(pool: Any, actor: NewA
     one = actor()
     pid = one.do(ask)
     outcome = one.start(ask, "SELECT 1 FROM pg_sleep(10)")
-    time.sleep(0.2)
+    state = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = %s"
+    wait_for(lambda: ask(state, [pid], using="other"), "the query to run")
     terminate(pid)
     assert is_unavailable(raised(lambda: result(outcome)))
 

@@ -1,6 +1,9 @@
 """Fixtures: a PostgreSQL that tests may stop, gunicorns that use it, and notes for a page."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +18,7 @@ from connection_slots.testing.waiting import wait_for
 from devdb import Cluster
 from tests.package.proxy import Proxy
 
-from .support import Report, open_connections, serve
+from .support import PROMPT, Report, open_connections, serve
 
 if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
@@ -85,6 +88,31 @@ def service(cluster: Cluster, tmp_path: Path) -> Serve:
             wait_for(lambda: not open_connections(server), "gunicorn's connections to end")
 
     return start
+
+
+Prompt = Callable[[], float]
+
+
+@pytest.fixture
+def prompt() -> Iterator[Prompt]:
+    """Return a function that says in how many seconds `/livez` is answered.
+
+    Other work on the machine may stop it for a while, which is added. A service that blocks does
+    not stop the thread that measures this.
+    """
+    longest, end = 0.0, threading.Event()
+
+    def measure() -> None:
+        nonlocal longest
+        before = time.monotonic()
+        while not end.wait(0.01):
+            now = time.monotonic()
+            longest, before = max(longest, now - before), now
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(measure)
+        yield lambda: PROMPT + longest
+        end.set()
 
 
 @pytest.fixture

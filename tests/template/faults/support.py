@@ -28,7 +28,7 @@ CONNECT = RESTART_TAKES + CONNECT_TIMEOUT
 # Seconds in which a request is answered while the database is away. It may wait for a slot before,
 # or with sync for another request, and the machine may be busy.
 ANSWERED = CONNECT + (CONNECT if SYNC else settings.DATABASE_SLOT_TIMEOUT) + 2.0
-# Seconds in which a request is answered that does not use the database.
+# Seconds in which a request is answered that does not use the database, while the machine runs.
 PROMPT = 2.0
 
 

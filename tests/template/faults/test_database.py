@@ -44,7 +44,7 @@ def test_restart_fails_only_running_statements(
         ):
             time.sleep(0.5)
             cluster.stop()
-            time.sleep(0.5)
+            time.sleep(0.1)  # it has to be up again within RESTART_TAKES
             cluster.start()
             up = time.monotonic()
             time.sleep(1.5)

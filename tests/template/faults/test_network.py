@@ -7,11 +7,13 @@ from connection_slots.testing.clients import crowd, load, statuses
 from connection_slots.testing.waiting import wait_for
 from tests.package.proxy import Mode, Proxy
 
-from .conftest import Serve
-from .support import ANSWERED, CONNECT, PROMPT, SYNC, Report
+from .conftest import Prompt, Serve
+from .support import ANSWERED, CONNECT, SYNC, Report
 
 
-def test_deaf_server_is_answered_with_503(service: Serve, proxy: Proxy, report: Report) -> None:
+def test_deaf_server_is_answered_with_503(
+    service: Serve, proxy: Proxy, report: Report, prompt: Prompt
+) -> None:
     proxy.mode = Mode.DEAF
     with service(port=proxy.port) as server:
         with crowd(server, "/livez", clients=1) as livez:
@@ -22,14 +24,16 @@ def test_deaf_server_is_answered_with_503(service: Serve, proxy: Proxy, report: 
         assert slowest < ANSWERED
         assert set(livez.counts()) == {200}
         if not SYNC:
-            assert livez.slowest() < PROMPT
+            assert livez.slowest() < prompt()
         proxy.mode = Mode.PASS
         wait_for(lambda: server.get("/test/query").status == 200, "recovery", 2 * CONNECT)
         assert statuses(load(server, "/test/query", clients=16, requests=5)) == {200: 80}
 
 
 @pytest.mark.essential
-def test_frozen_network_is_answered_with_503(service: Serve, proxy: Proxy, report: Report) -> None:
+def test_frozen_network_is_answered_with_503(
+    service: Serve, proxy: Proxy, report: Report, prompt: Prompt
+) -> None:
     timeout = 1
     with service(port=proxy.port, DATABASE_STATEMENT_TIMEOUT=str(timeout)) as server:
         load(server, "/test/query", clients=16, requests=5)
@@ -43,7 +47,7 @@ def test_frozen_network_is_answered_with_503(service: Serve, proxy: Proxy, repor
         assert slowest < timeout + ANSWER_TAKES + INTERVAL + ANSWERED
         assert set(livez.counts()) == {200}
         if not SYNC:
-            assert livez.slowest() < PROMPT
+            assert livez.slowest() < prompt()
         proxy.mode = Mode.PASS
         # The first use of each other connection that was open finds out that it is silent.
         wait_for(

@@ -14,10 +14,9 @@ from connection_slots.testing.sampler import sampling
 from connection_slots.testing.server import Gunicorn
 from connection_slots.testing.waiting import wait_for
 
-from .conftest import Serve
+from .conftest import Prompt, Serve
 from .support import (
     BOUND,
-    PROMPT,
     SYNC,
     WORKERS,
     Report,
@@ -131,7 +130,7 @@ def test_hostile_requests_end_no_worker(service: Serve, report: Report) -> None:
 
 
 @pytest.mark.skipif(SYNC, reason="a slow client occupies a sync worker: put a proxy in front")
-def test_slow_clients_delay_nobody(service: Serve, report: Report) -> None:
+def test_slow_clients_delay_nobody(service: Serve, report: Report, prompt: Prompt) -> None:
     # With gthread they occupy threads, of which there are 20: beyond those only a proxy helps.
     number = 10 if settings.GUNICORN_WORKER_CLASS == "gthread" else 100
     with service() as server:
@@ -149,4 +148,4 @@ def test_slow_clients_delay_nobody(service: Serve, report: Report) -> None:
                 client.close()
         report(answers=answers.counts(), slowest=answers.slowest(), slow_clients=number)
         assert set(answers.counts()) == {200}
-        assert answers.slowest() < PROMPT
+        assert answers.slowest() < prompt()

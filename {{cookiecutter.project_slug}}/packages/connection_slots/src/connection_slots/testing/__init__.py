@@ -109,7 +109,7 @@ def server(live_database: None, _server: "Gunicorn") -> "Gunicorn":
 
 @pytest.fixture
 def small_server(live_database: None, _small_server: "Gunicorn") -> "Gunicorn":
-    """Return a gunicorn with two slots that all tests share. A request waits a second for one.
+    """Return a gunicorn with two slots that all tests share. A request waits 3 s for one.
 
     It has one worker, except with the sync worker class: there it has two with one slot each.
     """
@@ -142,7 +142,7 @@ def _small_server(
         log,
         WEB_CONCURRENCY=workers,
         DATABASE_SLOTS="2",
-        DATABASE_SLOT_TIMEOUT="1",
+        DATABASE_SLOT_TIMEOUT="3",
     ) as server:
         yield server
 
