@@ -48,7 +48,8 @@ def configuration(
 ) -> Configuration:
     """Return a configuration of the named connections and server."""
     kept, serves = LISTED["connections"][connections], LISTED["servers"][server]
-    kept = LISTED["connections"].get(kept.get("like"), {}) | kept
+    if "like" in kept:
+        kept = LISTED["connections"][kept["like"]] | kept
     name = f"{worker_class if server == 'gunicorn' else server}: {connections}"
     slots = 1 if worker_class == "sync" else SLOTS
     database = kept.get("database")

@@ -97,7 +97,7 @@ class Figures:
         return float(statistics.median(run["samples"] / len(run["each_second"]) for run in runs))
 
     def peak(self, name: str, load: Load | None = None) -> int:
-        """Return the most connections under `load`, or under any but the minute."""
+        """Return the most connections under `load`; without it, in all runs, repeated ones too."""
         every = (run for run in self.raw["runs"] if run["configuration"] == name)
         runs = self.runs(name, load) if load else every
         return max((int(run["peak"]) for run in runs), default=0)

@@ -67,7 +67,8 @@ def minute(figures: Figures) -> Figure:
 
 def mixed(figures: Figures) -> Figure:
     """Draw the requests served while each waits for another service, with the connections."""
-    measured = {name: rates for name in figures.names if (rates := figures.spread(name, MIXED))}
+    spreads = {name: figures.spread(name, MIXED) for name in figures.names}
+    measured = {name: rates for name, rates in spreads.items() if rates}
     groups = [figures.raw["configurations"][name]["group"] for name in measured]
     # Only those of one worker class are compared, so there is space between the classes.
     rows = [row + 0.7 * len(set(groups[: row + 1])) for row in range(len(groups))]

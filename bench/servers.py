@@ -123,7 +123,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 @contextmanager
 def _between(configuration: Configuration, url: str) -> Iterator[PgBouncer | None]:
-    """Run PgBouncer in transaction mode if `configuration` uses it. Raise Unavailable."""
+    """Run PgBouncer in transaction mode if `configuration` uses it. Raise FileNotFoundError."""
     if not configuration.pgbouncer:
         yield None
         return

@@ -170,8 +170,8 @@ MUTANTS = [
         (
             (
                 "backend/base.py",
-                "            self._hold_idle_slot(pool)\n            return",
-                "            return",
+                "                self._hold_idle_slot(pool)\n            return",
+                "                pass\n            return",
             ),
         ),
         "test_backend.py::test_idle_slot_is_held_for_methods_that_do_not_ask",

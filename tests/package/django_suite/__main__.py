@@ -3,9 +3,7 @@
 The suite comes from the source release of the Django that is installed, and runs twice at the same
 time on a throw-away PostgreSQL: on Django's backend and on connection_slots.backend, with the same
 driver, settings and tests. A test that passes on the first and not on the second is a difference.
-The differences that are meant to be are in expected.toml, each with its reason. What differs
-otherwise runs again, with the tests of its application alone: many allow a thread 0.1 s, and the
-machine may have been busy.
+The differences that are meant to be are in expected.toml, each with its reason.
 
 Exit status: 0 if there is no other difference, 1 if there is one, 2 if the suite could not run.
 """
@@ -27,7 +25,6 @@ from tests.package.django_suite.server import missing_extensions, superusers_clu
 from tests.package.django_suite.source import find_suite
 
 POSTGRES = "postgres_tests"
-AGAIN = 3  # further runs of an application whose tests differ; they have to pass in each
 
 
 def main() -> int:
@@ -104,16 +101,8 @@ def _run(options: argparse.Namespace) -> int:
                     baseline.write(options.baseline)
             else:
                 run_all([ours], suite, cluster.url)
-            expected = read_expected(options.mode, options.driver)
-            comparison = compare(baseline.outcomes, ours.results(), expected)
-            applications = sorted({test.split(".")[0] for test in comparison.unexpected})
-            again = [
-                Run(work / f"again{number}", options.driver, options.mode, applications)
-                for number in range(AGAIN if applications else 0)
-            ]
-            for run in again:
-                run_all([run], suite, cluster.url)
-            comparison.judge_again(baseline.outcomes, [run.results() for run in again])
+        expected = read_expected(options.mode, options.driver)
+        comparison = compare(baseline.outcomes, ours.results(), expected)
     title = report.title(options.driver, MODES[options.mode])
     print(report.as_json(title, comparison) if options.json else report.text(title, comparison))
     return 1 if comparison.unexpected else 0

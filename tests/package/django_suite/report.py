@@ -38,8 +38,6 @@ def text(title: str, found: Comparison) -> str:
         lines += ["", f"Expected: {reason}", *(f"    {test}" for test in tests)]
     for entry in found.outdated:
         lines += ["", f"Not needed in expected.toml here: {entry}"]
-    for test in found.passed_again:
-        lines += ["", f"Failed at first, and passed in all further runs: {test}"]
     for test, outcome in found.unexpected.items():
         lines += ["", f"NOT EXPECTED, {outcome.kind}: {test}", outcome.details.rstrip()]
     return "\n".join(lines)

@@ -62,20 +62,7 @@ class Comparison:
     bad_only_on_djangos: list[str] = field(default_factory=list)
     expected: dict[str, str] = field(default_factory=dict)  # test: reason
     unexpected: dict[str, Outcome] = field(default_factory=dict)
-    passed_again: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)  # entries whose tests ran without difference
-
-    def judge_again(
-        self, theirs: Mapping[str, Outcome], again: Sequence[Mapping[str, Outcome]]
-    ) -> None:
-        """Move the tests that do not differ in any further run to `passed_again`."""
-        tests = list(self.unexpected)
-        there = {test: theirs.get(test, NOT_RUN) for test in tests}
-        found = [compare(there, {t: ours.get(t, NOT_RUN) for t in tests}, []) for ours in again]
-        for test in tests:
-            if not any(test in each.unexpected for each in found):
-                del self.unexpected[test]
-                self.passed_again.append(test)
 
 
 def compare(

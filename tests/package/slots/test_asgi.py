@@ -121,7 +121,7 @@ def test_cancelled_request_frees_its_slot_when_its_view_has_ended(pool: Any) -> 
     async def main() -> None:
         wrapped = SlotsApplication(application)
         task = asyncio.create_task(wrapped({"type": "http"}, None, None))
-        while not started.is_set():
+        while not (started.is_set() or task.done()):
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,15 +1,16 @@
 """backend/base.py: when a slot is held, when it is released, and whose connection it is."""
 
 import gc
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import Error, connection, connections, transaction
+from django.db import DatabaseError, Error, connection, connections, transaction
 from django.db.backends.postgresql import base as postgresql
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.signals import connection_created
@@ -229,6 +230,50 @@ def test_finalizer_at_the_end_of_a_request_releases_nothing(
     slots.end_request()
     assert not cursors
     assert (pool.counts()["free"], pool.counts()["idle"]) == (2, 0)
+
+
+def test_wrong_thread_takes_no_slot(
+    pool: Any, actor: NewActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask()
+    mine: Any = connections["default"]
+    monkeypatch.setattr(pool, "claim", lambda owner: pytest.fail("it claimed the slot"))
+    for call in (mine.commit, mine.rollback, mine.is_usable):
+        with pytest.raises(DatabaseError, match="same thread"):
+            actor().do(call)
+
+
+def test_cursor_that_ends_during_commit_releases_no_slot(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    seen = []
+
+    def close_cursor(wrapper: Any) -> None:
+        cursor.close()
+        seen.append(held())
+
+    monkeypatch.setattr(postgresql.DatabaseWrapper, "commit", close_cursor)
+    connection.commit()
+    assert seen == [1]
+    assert held() == 0
+
+
+def test_other_thread_that_ends_a_block_releases_no_slot(pool: Any, actor: NewActor) -> None:
+    """The garbage collector may end a generator on any thread."""
+
+    def holding() -> Generator[None, None, None]:
+        with slots.hold():
+            yield
+
+    one, block = actor(), holding()
+    one.do(slots.begin_request)
+    one.do(next, block)
+    actor().do(block.close)
+    assert held() == 1
+    one.do(ask)
+    assert held() == 0
 
 
 def test_busy_slots_time_out(pool: Any, actor: NewActor) -> None:
@@ -495,6 +540,20 @@ def test_without_slots_it_is_djangos_backend() -> None:
 
 
 @pytest.mark.skipif(type(threading.Lock()).__module__ != "_thread", reason="greenlets do not fork")
+def test_fork_keeps_the_thread_sharing(pool: Any) -> None:
+    connection.inc_thread_sharing()
+    ask()
+    child = os.fork()
+    if not child:
+        connection.dec_thread_sharing()
+        ask()
+        os._exit(held())
+    assert os.waitpid(child, 0)[1] == 0
+    connection.dec_thread_sharing()
+    assert held() == 0
+
+
+@pytest.mark.skipif(type(threading.Lock()).__module__ != "_thread", reason="greenlets do not fork")
 def test_fork_leaves_the_parents_transaction_alone(pool: Any) -> None:
     with transaction.atomic():
         before = ask()
@@ -599,6 +658,65 @@ def test_owner_finds_the_slot_that_a_waiter_put_back(pool: Any) -> None:
     pool._idle[slot] = True
     assert ask() == before
     assert len(slot.resources) == 1
+
+
+def test_close_waits_for_a_waiter_that_puts_the_slot_back(pool: Any, actor: NewActor) -> None:
+    one = actor()
+    before = one.do(ask)
+    owner = one.do(slots.current_owner)
+    with pool._lock:
+        pool._idle.pop(owner.slot)
+        closed = one.start(lambda: connection.close())
+        time.sleep(0.2)
+        pool._idle[owner.slot] = True
+    result(closed)
+    assert one.do(ask) != before
+    assert sum(len(slot.resources) for slot in pool.slots) == 1
+
+
+def test_interrupted_claim_loses_no_slot(pool: Any) -> None:
+    """An alarm's exception may come when the slot is no longer idle and not held yet."""
+    before = ask()
+    pool._idle.pop(slots.current_owner().slot)
+    assert ask() == before
+    assert pool.counts()["idle"] == 1
+
+
+@pytest.mark.parametrize("end", ["connection.close()", "slots.end_request()"])
+def test_receiver_that_ends_the_connection_keeps_no_slot(end: str, pool: Any) -> None:
+    def receiver(**kwargs: Any) -> None:
+        connection.close() if end == "connection.close()" else slots.end_request()
+
+    connection_created.connect(receiver)
+    try:
+        with pytest.raises(Error, match="a receiver of connection_created has closed"):
+            ask()
+    finally:
+        connection_created.disconnect(receiver)
+    assert held() == 0
+    with transaction.atomic():
+        ask()
+        assert held() == 1
+    assert held() == 0
+
+
+def test_failing_log_filter_does_not_stop_the_end_of_a_request(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(record: Any) -> bool:
+        raise ValueError(record)
+
+    monkeypatch.setattr("connection_slots.backend.session._last_warning", [-60.0, 0.0])
+    logger = logging.getLogger("connection_slots")
+    logger.addFilter(fail)
+    try:
+        transaction.set_autocommit(False)
+        slots.end_request()
+    finally:
+        logger.removeFilter(fail)
+    assert pool.counts()["free"] == 2
+    ask()
+    assert held() == 0
 
 
 @pytest.mark.skipif(is_psycopg3, reason="psycopg2's cursor classes")

@@ -196,6 +196,43 @@ def test_owner_that_is_faster_keeps_its_slot() -> None:
     assert owner.slot is slot
 
 
+def test_slot_that_was_used_meanwhile_is_put_back() -> None:
+    """The owner claims its slot and releases it again while a waiter has chosen it already."""
+    pool = new_pool(1, timeout=0.1)
+    owner = acquired(pool)
+    slot = owner.slot
+    assert slot is not None
+
+    class Racing(Resource):
+        def may_change_owner(self) -> bool:
+            pool.claim(owner)
+            pool.release(owner)
+            return True
+
+    slot.resources["a"] = racing = Racing()
+    owner.grace = 0.0
+    pool.release(owner)
+    with pytest.raises(SlotTimeout):
+        pool.acquire(Owner())
+    assert owner.slot is slot
+    assert racing.detached == 0
+    assert pool.counts()["idle"] == 1
+
+
+def test_idle_slot_is_soon_taken_over() -> None:
+    pool = new_pool(1)
+    owner = acquired(pool)
+
+    def seconds() -> float:
+        nonlocal owner
+        pool.release(owner)
+        began = time.monotonic()
+        owner = acquired(pool)
+        return time.monotonic() - began
+
+    assert any(seconds() < 0.1 for _ in range(10))  # in one of them while the machine is free
+
+
 def test_give_up_never_waits_for_the_lock() -> None:
     """A finalizer may run inside the thread that has the lock."""
     pool = new_pool(1)

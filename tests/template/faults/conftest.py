@@ -90,14 +90,14 @@ def service(cluster: Cluster, tmp_path: Path) -> Serve:
     return start
 
 
-Prompt = Callable[[], float]
+Limit = Callable[[], float]
 
 
 @pytest.fixture
-def prompt() -> Iterator[Prompt]:
-    """Return a function that says in how many seconds `/livez` is answered.
+def prompt_limit() -> Iterator[Limit]:
+    """Return a function that returns the seconds in which `/livez` has to be answered.
 
-    Other work on the machine may stop it for a while, which is added. A service that blocks does
+    They are PROMPT and the longest time for which the machine stopped. A service that blocks does
     not stop the thread that measures this.
     """
     longest, end = 0.0, threading.Event()

@@ -7,12 +7,12 @@ from connection_slots.testing.clients import crowd, load, statuses
 from connection_slots.testing.waiting import wait_for
 from tests.package.proxy import Mode, Proxy
 
-from .conftest import Prompt, Serve
+from .conftest import Limit, Serve
 from .support import ANSWERED, CONNECT, SYNC, Report
 
 
 def test_deaf_server_is_answered_with_503(
-    service: Serve, proxy: Proxy, report: Report, prompt: Prompt
+    service: Serve, proxy: Proxy, report: Report, prompt_limit: Limit
 ) -> None:
     proxy.mode = Mode.DEAF
     with service(port=proxy.port) as server:
@@ -24,7 +24,7 @@ def test_deaf_server_is_answered_with_503(
         assert slowest < ANSWERED
         assert set(livez.counts()) == {200}
         if not SYNC:
-            assert livez.slowest() < prompt()
+            assert livez.slowest() < prompt_limit()
         proxy.mode = Mode.PASS
         wait_for(lambda: server.get("/test/query").status == 200, "recovery", 2 * CONNECT)
         assert statuses(load(server, "/test/query", clients=16, requests=5)) == {200: 80}
@@ -32,7 +32,7 @@ def test_deaf_server_is_answered_with_503(
 
 @pytest.mark.essential
 def test_frozen_network_is_answered_with_503(
-    service: Serve, proxy: Proxy, report: Report, prompt: Prompt
+    service: Serve, proxy: Proxy, report: Report, prompt_limit: Limit
 ) -> None:
     timeout = 1
     with service(port=proxy.port, DATABASE_STATEMENT_TIMEOUT=str(timeout)) as server:
@@ -47,7 +47,7 @@ def test_frozen_network_is_answered_with_503(
         assert slowest < timeout + ANSWER_TAKES + INTERVAL + ANSWERED
         assert set(livez.counts()) == {200}
         if not SYNC:
-            assert livez.slowest() < prompt()
+            assert livez.slowest() < prompt_limit()
         proxy.mode = Mode.PASS
         # The first use of each other connection that was open finds out that it is silent.
         wait_for(

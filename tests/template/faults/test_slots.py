@@ -13,7 +13,7 @@ from connection_slots.testing.sampler import sampling
 from connection_slots.testing.server import Gunicorn
 from connection_slots.testing.waiting import wait_for
 
-from .conftest import Prompt, Serve
+from .conftest import Limit, Serve
 from .support import BOUND, SYNC, Report, assert_full_capacity, idle_transactions
 
 # With gthread they leave some of the 20 threads to /livez.
@@ -31,7 +31,9 @@ def server(service: Serve) -> Iterator[Gunicorn]:
 
 @pytest.mark.essential
 @not_sync
-def test_slow_queries_exhaust_the_slots(server: Gunicorn, report: Report, prompt: Prompt) -> None:
+def test_slow_queries_exhaust_the_slots(
+    server: Gunicorn, report: Report, prompt_limit: Limit
+) -> None:
     with (
         sampling(server) as samples,
         crowd(server, "/livez", clients=1) as livez,
@@ -45,19 +47,22 @@ def test_slow_queries_exhaust_the_slots(server: Gunicorn, report: Report, prompt
         slowest_livez=livez.slowest(),
     )
     assert set(answers.counts()) == {200, 503}
-    assert answers.slowest() < 1 + 0.5 + prompt()
+    assert answers.slowest() < 1 + 0.5 + prompt_limit()
     assert set(livez.counts()) == {200}
-    assert livez.slowest() < prompt()
+    assert livez.slowest() < prompt_limit()
     assert samples.peak == 2
     server.wait_until_idle()
     wait_for(
         lambda: statuses(load(server, "/test/query", clients=20, requests=5)) == {200: 100},
         "all to be served",
     )
+    assert_capacity(server, slots=2)
 
 
 @not_sync
-def test_idle_transaction_keeps_its_slot(server: Gunicorn, report: Report, prompt: Prompt) -> None:
+def test_idle_transaction_keeps_its_slot(
+    server: Gunicorn, report: Report, prompt_limit: Limit
+) -> None:
     with ThreadPoolExecutor(1) as thread:
         holding = thread.submit(load, server, "/test/atomic?seconds=6", clients=2, requests=1)
         wait_for(lambda: idle_transactions(server) == 2, "both transactions to be idle")
@@ -67,9 +72,9 @@ def test_idle_transaction_keeps_its_slot(server: Gunicorn, report: Report, promp
         report(answers=statuses(late), transactions=statuses(holding.result()))
         assert statuses(late) == {503: CLIENTS}
         assert all(int(response.headers["retry-after"]) > 0 for response in late)
-        assert all(1 <= response.seconds < 1 + prompt() for response in late)
+        assert all(1 <= response.seconds < 1 + prompt_limit() for response in late)
         assert livez.status == 200
-        assert livez.seconds < prompt()
+        assert livez.seconds < prompt_limit()
         assert statuses(holding.result()) == {200: 2}
         for response in holding.result():
             before, after = response.json()["connections"]

@@ -14,7 +14,7 @@ from connection_slots.testing.sampler import sampling
 from connection_slots.testing.server import Gunicorn
 from connection_slots.testing.waiting import wait_for
 
-from .conftest import Prompt, Serve
+from .conftest import Limit, Serve
 from .support import (
     BOUND,
     SYNC,
@@ -130,7 +130,7 @@ def test_hostile_requests_end_no_worker(service: Serve, report: Report) -> None:
 
 
 @pytest.mark.skipif(SYNC, reason="a slow client occupies a sync worker: put a proxy in front")
-def test_slow_clients_delay_nobody(service: Serve, report: Report, prompt: Prompt) -> None:
+def test_slow_clients_delay_nobody(service: Serve, report: Report, prompt_limit: Limit) -> None:
     # With gthread they occupy threads, of which there are 20: beyond those only a proxy helps.
     number = 10 if settings.GUNICORN_WORKER_CLASS == "gthread" else 100
     with service() as server:
@@ -148,4 +148,4 @@ def test_slow_clients_delay_nobody(service: Serve, report: Report, prompt: Promp
                 client.close()
         report(answers=answers.counts(), slowest=answers.slowest(), slow_clients=number)
         assert set(answers.counts()) == {200}
-        assert answers.slowest() < prompt()
+        assert answers.slowest() < prompt_limit()

@@ -119,13 +119,8 @@ class SlotPool(Generic[R]):
 
         Raises SlotTimeout after `timeout` seconds.
         """
-        slot = owner.slot
-        if slot is not None:
-            if self._idle.pop(slot, False):
-                return
-            self.wait_for_take_over()
-            if self.claim(owner):
-                return  # it was not taken over after all
+        if owner.slot is not None and (self.claim(owner) or self.reclaim(owner)):
+            return
         if not self._queue:
             try:
                 slot = self._free.pop()
@@ -140,10 +135,15 @@ class SlotPool(Generic[R]):
         """Hold the idle slot of `owner`, if it still has one. Return True if so. Never waits."""
         return self._idle.pop(owner.slot, False)
 
-    def wait_for_take_over(self) -> None:
-        """Return when no slot is being taken over: its former owner has been detached then."""
+    def reclaim(self, owner: Owner[R]) -> bool:
+        """Hold the slot of `owner` if it is still its own after claim() failed. Return True if so.
+
+        Waits while the slot is being taken over. Otherwise the owner has been detached, or the
+        waiter has left it the slot, or an exception has interrupted claim().
+        """
         with self._lock:
-            pass
+            self._idle.pop(owner.slot, None)
+            return owner.slot is not None
 
     def release(self, owner: Owner[R]) -> None:
         """Make the held slot of `owner` idle: it keeps it until another needs it."""

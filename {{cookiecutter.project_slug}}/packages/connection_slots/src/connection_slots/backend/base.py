@@ -22,7 +22,7 @@ from weakref import ref
 from django.db.backends.postgresql import base as postgresql
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.signals import connection_created
-from django.db.utils import DatabaseErrorWrapper
+from django.db.utils import DatabaseErrorWrapper, InterfaceError
 from django.utils.functional import cached_property
 
 from connection_slots import concurrency, slots
@@ -127,6 +127,7 @@ class SlotsMixin(_Base):
                 pool.acquire(owner)
             owner.holders += 1
             self._held = True
+        request = self._requests
         self._pins += 1
         try:
             self._attach()
@@ -134,7 +135,7 @@ class SlotsMixin(_Base):
             self._release(pool)
             raise
         finally:
-            self._pins -= 1
+            self._unpin(request)
 
     def _attach(self) -> None:
         """Find the session of the acquired slot, and open or replace it where that is needed."""
@@ -238,6 +239,8 @@ class SlotsMixin(_Base):
         self._release(pool)
 
     def _release(self, pool: "slots.Pool") -> None:
+        if not self._held:
+            return  # a receiver of connection_created has closed the connection
         owner = self.slot_owner
         self._held = False
         owner.holders -= 1
@@ -288,9 +291,15 @@ class SlotsMixin(_Base):
         try:
             yield
         finally:
-            if request == self._requests:  # else the end of the request has ended this block
-                self._pins -= 1
+            self._unpin(request)
+            # The garbage collector may end a generator on another thread.
+            if self.belongs_to(get_ident()):
                 self.release_if_idle()
+
+    def _unpin(self, request: int) -> None:
+        """Take back a pin of the given request, unless the end of that request has done so."""
+        if request == self._requests:
+            self._pins -= 1
 
     # The end of a request
 
@@ -343,7 +352,7 @@ class SlotsMixin(_Base):
         self.run_commit_hooks_on_set_autocommit_on = False
         self.errors_occurred = False
         self.force_debug_cursor = False
-        self._pins = 0
+        self._pins = self._sharing
         self._requests += 1
         if self.execute_wrappers:
             self.execute_wrappers.clear()
@@ -426,7 +435,8 @@ class SlotsMixin(_Base):
     def _complete_session(self, before: list[Any]) -> None:
         """Record the state in which each owner finds the session."""
         session = self._session
-        assert session is not None  # noqa: S101
+        if session is None:
+            raise InterfaceError("a receiver of connection_created has closed the connection")
         session.timeout = _statement_timeout(self.connection)
         if not self.autocommit:
             self.connection.rollback()  # end what the question began
@@ -491,6 +501,7 @@ class SlotsMixin(_Base):
             super().close()
             return
         self.validate_thread_sharing()
+        request = self._requests
         self._pins += 1
         try:
             if self._hold_idle_slot(pool):
@@ -498,7 +509,7 @@ class SlotsMixin(_Base):
             else:
                 super().close()  # another owner has the slot: there is nothing to close
         finally:
-            self._pins -= 1
+            self._unpin(request)
 
     def _close_in_slot(self, pool: "slots.Pool") -> None:
         raw = self.connection
@@ -515,8 +526,7 @@ class SlotsMixin(_Base):
         owner = self.slot_owner
         if self._held:
             return True
-        if not owner.holders and not pool.claim(owner):
-            pool.wait_for_take_over()
+        if not owner.holders and not (pool.claim(owner) or pool.reclaim(owner)):
             return False
         owner.holders += 1
         self._held = True
@@ -574,12 +584,12 @@ class SlotsMixin(_Base):
         any more, and Django's method does nothing.
         """
         pool = slots.pool
-        if pool is None or self._held or self._session is None:
-            result = call()
-            self.release_if_idle()
-            return result
+        if pool is None:
+            return call()
+        self.validate_thread_sharing()
         with self._pinned():
-            self._hold_idle_slot(pool)
+            if self._session is not None:
+                self._hold_idle_slot(pool)
             return call()
 
     def _commit(self) -> None:
@@ -608,14 +618,15 @@ class SlotsMixin(_Base):
             session.waiting_since = 0.0
 
     def _cursor(self, name: str | None = None) -> Any:
+        request = self._requests
         self._pins += 1
         try:
             cursor = super()._cursor(name)
         except BaseException:
-            self._pins -= 1
+            self._unpin(request)
             self.release_if_idle()
             raise
-        self._pins -= 1
+        self._unpin(request)
         return cursor
 
     @cached_property
@@ -662,7 +673,8 @@ class SlotsMixin(_Base):
         with self._sharing_lock:
             self._sharing -= 1
             self._pins -= 1
-        self.release_if_idle()
+        if self.belongs_to(get_ident()):
+            self.release_if_idle()
 
 
 class _ExecuteWrappers(list[Any]):

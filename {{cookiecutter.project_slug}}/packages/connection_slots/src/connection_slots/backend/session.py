@@ -5,6 +5,7 @@ import os
 import weakref
 from _thread import get_ident
 from collections.abc import Callable
+from contextlib import suppress
 from select import POLLIN
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -271,8 +272,9 @@ def warn_closed(reason: str) -> None:
         _last_warning[1] += 1
         return
     left_out, _last_warning[:] = int(_last_warning[1]), [now, 0.0]
-    logger.warning(
-        "a connection was closed at the end of a request instead of being reused: %s%s",
-        reason,
-        f" ({left_out} more since the last warning)" if left_out else "",
-    )
+    with suppress(Exception):  # a logging filter that fails must not stop the end of the request
+        logger.warning(
+            "a connection was closed at the end of a request instead of being reused: %s%s",
+            reason,
+            f" ({left_out} more since the last warning)" if left_out else "",
+        )
