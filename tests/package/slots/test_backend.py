@@ -18,7 +18,7 @@ from django.db.backends.signals import connection_created
 from connection_slots import slots
 from connection_slots.backend.base import SlotsMixin
 from connection_slots.errors import DatabaseUnavailable, SlotTimeout
-from tests.package.slots.conftest import Actor, ask, held, result, wait_for
+from tests.package.slots.conftest import DEADLINE, Actor, ask, held, result, wait_for
 
 NewActor = Callable[[], Actor]
 
@@ -459,8 +459,26 @@ def test_shared_connection_survives_its_thread(pool: Any) -> None:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
     shared.dec_thread_sharing()
+    assert held() == 0
     slots.end_request(shared.slot_owner)
     assert pool.counts()["free"] == 2
+
+
+def test_thread_that_ends_the_sharing_releases_the_slot(pool: Any, actor: NewActor) -> None:
+    one = actor()
+
+    def share() -> Any:
+        slots.begin_request()
+        ask()
+        shared = connections["default"]
+        shared.inc_thread_sharing()
+        slots.end_request()
+        return shared
+
+    shared = one.do(share)
+    assert held() == 1
+    shared.dec_thread_sharing()
+    assert held() == 0
 
 
 def test_another_thread_may_not_use_a_wrapper(pool: Any, actor: NewActor) -> None:
@@ -545,9 +563,13 @@ def test_fork_keeps_the_thread_sharing(pool: Any) -> None:
     ask()
     child = os.fork()
     if not child:
-        connection.dec_thread_sharing()
-        ask()
-        os._exit(held())
+        status = 9
+        try:
+            connection.dec_thread_sharing()
+            ask()
+            status = held()
+        finally:
+            os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     connection.dec_thread_sharing()
     assert held() == 0
@@ -664,9 +686,16 @@ def test_close_waits_for_a_waiter_that_puts_the_slot_back(pool: Any, actor: NewA
     one = actor()
     before = one.do(ask)
     owner = one.do(slots.current_owner)
+    closing = threading.Event()
+
+    def close() -> None:
+        closing.set()
+        connection.close()
+
     with pool._lock:
         pool._idle.pop(owner.slot)
-        closed = one.start(lambda: connection.close())
+        closed = one.start(close)
+        assert closing.wait(DEADLINE)
         time.sleep(0.2)
         pool._idle[owner.slot] = True
     result(closed)
@@ -680,6 +709,38 @@ def test_interrupted_claim_loses_no_slot(pool: Any) -> None:
     pool._idle.pop(slots.current_owner().slot)
     assert ask() == before
     assert pool.counts()["idle"] == 1
+    pool._idle.pop(slots.current_owner().slot)
+    slots.end_request()
+    assert pool.counts()["free"] == 2
+
+
+def test_slot_of_another_pool_is_not_reclaimed(pool: Any, actor: NewActor) -> None:
+    one = actor()
+    one.do(ask)
+    slots.uninstall()
+    slots.install()
+    one.do(ask)
+    assert slots.pool is not None
+    assert slots.pool.counts() == {"free": 1, "idle": 1, "held": 0, "waiting": 0}
+
+
+def test_query_of_a_signal_handler_is_counted_once(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask()
+    claim = pool.claim
+
+    def interrupted(owner: Any) -> Any:
+        claimed = claim(owner)
+        monkeypatch.undo()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return claimed
+
+    monkeypatch.setattr(pool, "claim", interrupted)
+    connection.close()
+    ask()
+    assert held() == 0
 
 
 @pytest.mark.parametrize("end", ["connection.close()", "slots.end_request()"])

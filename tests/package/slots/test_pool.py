@@ -220,7 +220,7 @@ def test_slot_that_was_used_meanwhile_is_put_back() -> None:
 
 
 def test_idle_slot_is_soon_taken_over() -> None:
-    pool = new_pool(1)
+    pool = new_pool(1, timeout=60)
     owner = acquired(pool)
 
     def seconds() -> float:

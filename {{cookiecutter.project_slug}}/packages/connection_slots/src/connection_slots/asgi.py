@@ -153,7 +153,7 @@ class KeptThread(ThreadPoolExecutor):
         return self._owner is not None and self._owner.holders > 0
 
     def end_request(self) -> None:
-        """Give up the slot. Call it on the thread, or while that is idle and holds no slot."""
+        """Give up the thread's slot. Call it on the thread, or while it is idle and holds none."""
         if self._owner is not None:
             slots.end_request(self._owner)
 

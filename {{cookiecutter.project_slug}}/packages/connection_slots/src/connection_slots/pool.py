@@ -135,15 +135,22 @@ class SlotPool(Generic[R]):
         """Hold the idle slot of `owner`, if it still has one. Return True if so. Never waits."""
         return self._idle.pop(owner.slot, False)
 
-    def reclaim(self, owner: Owner[R]) -> bool:
-        """Hold the slot of `owner` if it is still its own after claim() failed. Return True if so.
+    def reclaim(self, owner: Owner[R], *, blocking: bool = True) -> bool:
+        """Hold the slot that claim() did not find idle, if `owner` still has it. Return True if so.
 
-        Waits while the slot is being taken over. Otherwise the owner has been detached, or the
-        waiter has left it the slot, or an exception has interrupted claim().
+        Then the waiter that was taking it over has put it back, or an exception has interrupted
+        claim() or the release. Waits for the waiter, unless `blocking` is False: for a finalizer.
         """
-        with self._lock:
+        if not self._lock.acquire(blocking):
+            return False
+        try:
             self._idle.pop(owner.slot, None)
-            return owner.slot is not None
+            found = owner.slot in self.slots  # and not in those of a pool before a fork
+        finally:
+            self._lock.release()
+        if self._queue and self._free:
+            self._serve()
+        return found
 
     def release(self, owner: Owner[R]) -> None:
         """Make the held slot of `owner` idle: it keeps it until another needs it."""

@@ -46,6 +46,8 @@ OUTAGE_FORGOTTEN = 15.0
 # Seconds that a request may leave its connection idle before the socket is looked at again.
 LOOK_AGAIN = 1.0
 
+CLOSED_BY_RECEIVER = "a receiver of connection_created has closed the connection"
+
 Result = TypeVar("Result")
 
 if TYPE_CHECKING:
@@ -125,8 +127,7 @@ class SlotsMixin(_Base):
                 super().close()  # it was opened before install()
             if not owner.holders:
                 pool.acquire(owner)
-            owner.holders += 1
-            self._held = True
+            self._count_as_held()
         request = self._requests
         self._pins += 1
         try:
@@ -240,7 +241,7 @@ class SlotsMixin(_Base):
 
     def _release(self, pool: "slots.Pool") -> None:
         if not self._held:
-            return  # a receiver of connection_created has closed the connection
+            return  # a receiver of connection_created has closed it, or ended the request
         owner = self.slot_owner
         self._held = False
         owner.holders -= 1
@@ -292,14 +293,20 @@ class SlotsMixin(_Base):
             yield
         finally:
             self._unpin(request)
-            # The garbage collector may end a generator on another thread.
-            if self.belongs_to(get_ident()):
-                self.release_if_idle()
+            self._release_after_use()
 
     def _unpin(self, request: int) -> None:
         """Take back a pin of the given request, unless the end of that request has done so."""
         if request == self._requests:
             self._pins -= 1
+
+    def _release_after_use(self) -> None:
+        """Release the slot if nothing else needs it. Its owner does so itself during its request.
+
+        The garbage collector may end a generator on another thread, while the owner uses the slot.
+        """
+        if self.belongs_to(get_ident()) or not self.slot_owner.serving:
+            self.release_if_idle()
 
     # The end of a request
 
@@ -362,7 +369,8 @@ class SlotsMixin(_Base):
     def forget_parent(self) -> None:
         """Forget the connection in a forked child: its socket is the parent's."""
         self._forget_session()
-        self._held = False
+        self._held = self._connecting = False
+        self._sharing_lock = RLock()  # a thread of the parent may have had the other one
         self._reset_request_state()
 
     # Connect
@@ -435,8 +443,8 @@ class SlotsMixin(_Base):
     def _complete_session(self, before: list[Any]) -> None:
         """Record the state in which each owner finds the session."""
         session = self._session
-        if session is None:
-            raise InterfaceError("a receiver of connection_created has closed the connection")
+        if session is None or not self._held:
+            raise InterfaceError(CLOSED_BY_RECEIVER)
         session.timeout = _statement_timeout(self.connection)
         if not self.autocommit:
             self.connection.rollback()  # end what the question began
@@ -487,6 +495,8 @@ class SlotsMixin(_Base):
             self._set_autocommit(self.autocommit)
             self.init_connection_state()
             connection_created.send(sender=self.__class__, connection=self)
+            if self._session is not session:
+                raise InterfaceError(CLOSED_BY_RECEIVER)
         except BaseException:
             self._drop_session()
             raise
@@ -528,9 +538,13 @@ class SlotsMixin(_Base):
             return True
         if not owner.holders and not (pool.claim(owner) or pool.reclaim(owner)):
             return False
-        owner.holders += 1
-        self._held = True
+        self._count_as_held()
         return True
+
+    def _count_as_held(self) -> None:
+        if not self._held:  # a signal handler may have queried meanwhile
+            self._held = True
+            self.slot_owner.holders += 1
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Apply Django's rules while the slot is held. The pool looks at age and health."""
@@ -668,13 +682,12 @@ class SlotsMixin(_Base):
                 self._hold_idle_slot(slots.pool)
 
     def dec_thread_sharing(self) -> None:
-        """Share this object with one thread less. After the last one the slot is released."""
+        """Share this object with one thread less. After the last one the slot can be released."""
         super().dec_thread_sharing()
         with self._sharing_lock:
             self._sharing -= 1
             self._pins -= 1
-        if self.belongs_to(get_ident()):
-            self.release_if_idle()
+        self._release_after_use()
 
 
 class _ExecuteWrappers(list[Any]):
