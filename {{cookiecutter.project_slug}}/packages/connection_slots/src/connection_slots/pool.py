@@ -119,7 +119,7 @@ class SlotPool(Generic[R]):
 
         Raises SlotTimeout after `timeout` seconds.
         """
-        if owner.slot is not None and (self.claim(owner) or self.reclaim(owner)):
+        if self.claim(owner) or self.reclaim(owner):
             return
         if not self._queue:
             try:
@@ -141,7 +141,7 @@ class SlotPool(Generic[R]):
         Then the waiter that was taking it over has put it back, or an exception has interrupted
         claim() or the release. Waits for the waiter, unless `blocking` is False: for a finalizer.
         """
-        if not self._lock.acquire(blocking):
+        if owner.slot is None or not self._lock.acquire(blocking):
             return False
         try:
             self._idle.pop(owner.slot, None)

@@ -170,9 +170,7 @@ def end_request(owner: Owner | None = None) -> None:
     used, shared = list(owner.used), set()
     for wrapper in used:
         wrapper.pin()
-    has_slot = owner.holders > 0 or now.claim(owner)
-    if not has_slot and owner.slot is not None:
-        has_slot = now.reclaim(owner, blocking=False)
+    has_slot = owner.holders > 0 or now.claim(owner) or now.reclaim(owner, blocking=False)
     try:
         for wrapper in used:
             if not wrapper.end_request(has_slot):

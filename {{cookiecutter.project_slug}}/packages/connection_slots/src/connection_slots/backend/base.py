@@ -511,15 +511,11 @@ class SlotsMixin(_Base):
             super().close()
             return
         self.validate_thread_sharing()
-        request = self._requests
-        self._pins += 1
-        try:
+        with self._pinned():
             if self._hold_idle_slot(pool):
                 self._close_in_slot(pool)
             else:
                 super().close()  # another owner has the slot: there is nothing to close
-        finally:
-            self._unpin(request)
 
     def _close_in_slot(self, pool: "slots.Pool") -> None:
         raw = self.connection
